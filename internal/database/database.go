@@ -1,0 +1,145 @@
+// Package database opens poise's SQL database and brings its tables up to date. Two engines are equal: SQLite, embedded
+// in one file, and PostgreSQL. Rooms that keep something (store, keystone, neutron, nova) own their tables and nobody
+// else's: each brings its own migrations, in SQL that both engines read alike, and queries through bun.
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
+	"github.com/pressly/goose/v3"
+	goosedb "github.com/pressly/goose/v3/database"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+const (
+	// maxConnections bounds the connections of one process to the database.
+	maxConnections = 8
+	// busyTimeout is how long SQLite waits for another writer before it gives up with "busy".
+	busyTimeout = 10 * time.Second
+	// maxAttempts bounds how often [DB.Tx] tries a transaction that lost a race.
+	maxAttempts = 10
+)
+
+// DB is an open database.
+type DB struct {
+	*bun.DB
+	engine goosedb.Dialect
+}
+
+// Open opens the database at where: a postgres:// address, or the path of a SQLite file, which is created with
+// mode 0600 when it is not there.
+func Open(ctx context.Context, where string) (*DB, error) {
+	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
+		return openPostgres(ctx, where)
+	}
+	return openSQLite(ctx, where)
+}
+
+func openPostgres(ctx context.Context, address string) (*DB, error) {
+	pool, err := sql.Open("pgx", address)
+	if err != nil {
+		return nil, fmt.Errorf("postgres address: %w", err)
+	}
+	pool.SetMaxOpenConns(maxConnections)
+	pool.SetMaxIdleConns(maxConnections)
+	if err := pool.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("postgres: %w", err), pool.Close())
+	}
+	return &DB{DB: bun.NewDB(pool, pgdialect.New()), engine: goosedb.DialectPostgres}, nil
+}
+
+// openSQLite uses the write-ahead log with a full sync at each commit, so that what was acknowledged survives a power
+// cut as well, and takes the write lock at the start of each transaction, so that two writers queue instead of failing.
+func openSQLite(ctx context.Context, path string) (*DB, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("database directory: %w", err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // SQLite gives its side files the same mode
+	if err != nil {
+		return nil, fmt.Errorf("database file: %w", err)
+	}
+	if err := file.Close(); err != nil {
+		return nil, fmt.Errorf("database file: %w", err)
+	}
+	options := url.Values{}
+	for _, pragma := range []string{
+		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
+	} {
+		options.Add("_pragma", pragma)
+	}
+	options.Set("_txlock", "immediate")
+	pool, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+options.Encode())
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	pool.SetMaxOpenConns(maxConnections)
+	pool.SetMaxIdleConns(maxConnections)
+	if err := pool.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlite %s: %w", path, err), pool.Close())
+	}
+	return &DB{DB: bun.NewDB(pool, sqlitedialect.New()), engine: goosedb.DialectSQLite3}, nil
+}
+
+// Migrate brings the tables of one room up to date. migrations holds goose's numbered .sql files at its top; room
+// names the table in which their progress is kept.
+func (db *DB) Migrate(ctx context.Context, room string, migrations fs.FS) error {
+	progress, err := goosedb.NewStore(db.engine, "migrations_"+room)
+	if err != nil {
+		return fmt.Errorf("migrations of %s: %w", room, err)
+	}
+	provider, err := goose.NewProvider(goosedb.DialectCustom, db.DB.DB, migrations, goose.WithStore(progress))
+	if err != nil {
+		return fmt.Errorf("migrations of %s: %w", room, err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrations of %s: %w", room, err)
+	}
+	return nil
+}
+
+// Tx runs f in one transaction and commits it when f returns nil. A transaction that lost a race with another (a
+// serialization failure, a deadlock, a busy SQLite) is run again, so f must not have effects outside of tx.
+func (db *DB) Tx(ctx context.Context, f func(ctx context.Context, tx bun.Tx) error) error {
+	for attempt := 1; ; attempt++ {
+		err := db.RunInTx(ctx, nil, f)
+		if err == nil || !lostRace(err) || attempt == maxAttempts || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+func lostRace(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "40001" || pg.Code == "40P01" // serialization_failure, deadlock_detected
+	}
+	var lite *sqlite.Error
+	return errors.As(err, &lite) && lite.Code()&0xff == sqlite3.SQLITE_BUSY
+}
+
+// IsDuplicate tells whether err is a violation of a unique constraint or primary key.
+func IsDuplicate(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "23505" // unique_violation
+	}
+	var lite *sqlite.Error
+	return errors.As(err, &lite) &&
+		(lite.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || lite.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+}

@@ -1,0 +1,140 @@
+// Package fabric is how an address reaches a load balancer: networks, ports, routers and floating IPs made real.
+//
+// This file holds what the two fabrics have in common: the description of what should exist ([Topology]) and of
+// what is plugged in ([Port]). The rooms below make it true on one machine:
+//
+//	linux     namespaces, bridges, veth pairs, nftables; needs root. Tenants may use overlapping addresses.
+//	loopback  addresses of 127.0.0.0/8 on the host itself; needs nothing, isolates nothing.
+//
+// Everything here is level, not edge: a fabric compares what it is given with what is there and makes the difference,
+// any number of times, above all after a crash.
+package fabric
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"poise/internal/dataplane"
+)
+
+// Topology is everything that the network service wants to exist on this machine, apart from the plugged ports.
+type Topology struct {
+	Networks    []Network
+	Routers     []Router
+	FloatingIPs []FloatingIP
+}
+
+// Network is a layer-2 segment.
+type Network struct {
+	ID  string
+	MTU int
+	// External networks are reachable from the host: the host itself has the gateway addresses of their subnets.
+	External bool
+	Subnets  []Subnet
+}
+
+// Subnet is an address range of a network.
+type Subnet struct {
+	ID      string
+	CIDR    netip.Prefix
+	Gateway netip.Addr // the zero Addr: no gateway
+}
+
+// Router connects networks; it forwards between its interfaces and, towards its external gateway, masquerades
+// what comes from inside.
+type Router struct {
+	ID         string
+	Interfaces []RouterPort
+	Gateway    *RouterPort // the leg on the external network; nil: none
+	SNAT       bool        // masquerade traffic from inside that leaves through Gateway
+	// NextHop is the default route of the gateway leg: the gateway of the external subnet; the zero Addr: none.
+	NextHop netip.Addr
+}
+
+// RouterPort is one leg of a router.
+type RouterPort struct {
+	PortID    string
+	NetworkID string
+	MAC       net.HardwareAddr
+	Addresses []netip.Prefix // address and prefix length, as an interface would carry them
+}
+
+// FloatingIP maps an external address to a fixed one, both ways.
+type FloatingIP struct {
+	ID       string
+	Address  netip.Addr // on the external network
+	Fixed    netip.Addr // the port's address
+	PortID   string     // the port that it is associated with
+	RouterID string     // the router that translates
+}
+
+// Port is a network card to plug: one end in its network, the other in a namespace of its own or a server's.
+type Port struct {
+	ID        string
+	NetworkID string
+	MAC       net.HardwareAddr
+	MTU       int
+	Addresses []netip.Prefix
+	Gateways  []netip.Addr // default routes, at most one for each IP family
+	// Floating are the floating IPs associated with this port.
+	Floating []netip.Addr
+}
+
+// Endpoint is a plugged load balancer.
+type Endpoint struct {
+	Net dataplane.Net
+	// Bind are the addresses to listen on. In linux they are the port's fixed addresses (floating IPs arrive
+	// translated); in loopback the floating addresses stand beside them.
+	Bind []netip.Addr
+}
+
+// Fabric makes networks real on this machine. All methods are idempotent and safe for concurrent use.
+type Fabric interface {
+	// Name is "linux" or "loopback".
+	Name() string
+
+	// CheckSubnet says whether the fabric can carry the range; the error is a sentence for the user.
+	CheckSubnet(cidr netip.Prefix, external bool) error
+
+	// Apply makes the networks, routers and floating IPs be exactly those of t. What it cannot make it skips, and
+	// says so in the joined error; the rest is made all the same.
+	Apply(ctx context.Context, t Topology) error
+
+	// Plug gives the load balancer its namespace and ports; ports it had and that are not listed are removed.
+	// The networks must have been applied before.
+	Plug(ctx context.Context, loadBalancerID string, ports []Port) (Endpoint, error)
+
+	// Unplug takes the load balancer's namespace away with everything in it; unknown ids are fine.
+	Unplug(ctx context.Context, loadBalancerID string) error
+
+	// Prune unplugs every load balancer and every server that is not listed.
+	Prune(ctx context.Context, loadBalancerIDs, serverIDs []string) error
+
+	// PlugServer and UnplugServer do the same for a server of the playground.
+	PlugServer(ctx context.Context, serverID string, ports []Port) (Server, error)
+	UnplugServer(ctx context.Context, serverID string) error
+
+	// Close takes away everything that this fabric made on the host (a clean stop). A crash leaves it in place, and
+	// the next start adopts it.
+	Close() error
+}
+
+// Server is a plugged server of the playground.
+type Server struct {
+	Net  dataplane.Net
+	Bind []netip.Addr
+	// Namespace is the name below /run/netns, "" in the loopback fabric.
+	Namespace string
+}
+
+// UnsupportedSubnetError says why a fabric cannot carry a subnet.
+type UnsupportedSubnetError struct {
+	CIDR netip.Prefix
+	Why  string
+}
+
+func (e *UnsupportedSubnetError) Error() string {
+	return fmt.Sprintf("subnet %s cannot be used here: %s", e.CIDR, e.Why)
+}
