@@ -1,0 +1,121 @@
+package lb
+
+import "time"
+
+// Next returns a copy of the tree, one generation on, that may be changed; t stays as it is. at is the time that
+// the change's objects get as created_at and updated_at.
+//
+// Attributes that are slices or pointers (tags, CIDRs, session persistence) are shared between the copies: changes
+// replace them and never write into them.
+func (t *LoadBalancer) Next(at time.Time) *LoadBalancer {
+	next := *t
+	next.Generation++
+	next.now = at.UTC().Truncate(time.Second)
+	next.Listeners = clone(t.Listeners)
+	next.Pools = clone(t.Pools)
+	for _, p := range next.Pools {
+		p.Members = clone(p.Members)
+		if p.Monitor != nil {
+			monitor := *p.Monitor
+			p.Monitor = &monitor
+		}
+	}
+	return &next
+}
+
+// Purge returns the tree without what was deleted in the generation applied or before it, or nil when the load balancer
+// itself is gone. The trees share their objects.
+func (t *LoadBalancer) Purge(applied int64) *LoadBalancer {
+	if t.gone(applied) {
+		return nil
+	}
+	kept := *t
+	kept.Listeners = remaining(t.Listeners, applied)
+	kept.Pools = remaining(t.Pools, applied)
+	for i, p := range kept.Pools {
+		pool := *p
+		pool.Members = remaining(p.Members, applied)
+		if p.Monitor != nil && p.Monitor.gone(applied) {
+			pool.Monitor = nil
+		}
+		kept.Pools[i] = &pool
+	}
+	return &kept
+}
+
+func (o *Object) gone(applied int64) bool { return o.Deleted && o.ChangedIn <= applied }
+
+func remaining[T object](all []T, applied int64) []T {
+	var kept []T
+	for _, o := range all {
+		if !o.Base().gone(applied) {
+			kept = append(kept, o)
+		}
+	}
+	return kept
+}
+
+// Common are the attributes that every object takes at create and update.
+type Common struct {
+	Name         Opt[string]
+	AdminStateUp Opt[bool]
+	Tags         Opt[[]string]
+}
+
+// newObject is the common part of an object that this change creates.
+func (t *LoadBalancer) newObject(id string, in Common) Object {
+	o := Object{ID: id, ProjectID: t.ProjectID, AdminStateUp: true, CreatedAt: t.now, CreatedIn: t.Generation, ChangedIn: t.Generation}
+	in.apply(&o)
+	return o
+}
+
+// apply writes the attributes; a null name is empty, a null admin_state_up is false, null tags change nothing
+// (octavia-resources.md §0).
+func (in Common) apply(o *Object) {
+	in.Name.Into(&o.Name, "")
+	in.AdminStateUp.Into(&o.AdminStateUp, false)
+	if in.Tags.Set && !in.Tags.Null {
+		o.Tags = normalTags(in.Tags.Value)
+	}
+}
+
+// touch marks objects as concerned by this change.
+func (t *LoadBalancer) touch(objects ...*Object) {
+	for _, o := range objects {
+		if o.ChangedIn == t.Generation && o.CreatedIn == t.Generation {
+			continue // made just now: it has not changed since
+		}
+		o.ChangedIn = t.Generation
+		o.UpdatedAt = t.now
+	}
+}
+
+// touchUsers marks the load balancer, the pool and the listeners that use it as concerned.
+func (t *LoadBalancer) touchUsers(p *Pool) {
+	t.touch(&t.Object, &p.Object)
+	for _, l := range t.ListenersOf(p.ID) {
+		t.touch(&l.Object)
+	}
+}
+
+// remove marks an object as deleted by this change.
+func (t *LoadBalancer) remove(o *Object) {
+	o.Deleted = true
+	t.touch(o)
+	o.ChangedIn = t.Generation
+}
+
+// mutable refuses changes below a load balancer, and of an object, that is being deleted.
+func (t *LoadBalancer) mutable(kind Kind, o *Object) error {
+	if t.Deleted {
+		return errImmutable(KindLoadBalancer, t.ID)
+	}
+	if o.Deleted {
+		return errImmutable(kind, o.ID)
+	}
+	return nil
+}
+
+func errImmutable(kind Kind, id string) error {
+	return &Error{Code: Immutable, Message: string(kind) + " " + id + " is immutable and cannot be updated."}
+}

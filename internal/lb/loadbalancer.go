@@ -1,0 +1,89 @@
+package lb
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Providers are the names under which a load balancer can be asked for; all of them are poise.
+var Providers = []string{Provider, "amphora", "amphorav2", "octavia"}
+
+// LoadBalancerAttrs are the attributes of a load balancer that can be changed.
+type LoadBalancerAttrs struct {
+	Common
+	Description Opt[string]
+}
+
+// LoadBalancerCreate makes a load balancer; its VIP has been allocated already.
+type LoadBalancerCreate struct {
+	LoadBalancerAttrs
+	ID        string
+	ProjectID string
+	Provider  string // "" means [Provider]
+	VIP       VIP
+}
+
+// CheckProvider refuses a provider that is not one of [Providers].
+func CheckProvider(name string) error {
+	if name == "" || slices.Contains(Providers, name) {
+		return nil
+	}
+	return &Error{Code: Invalid, Field: "provider", Message: fmt.Sprintf("Provider '%s' is not enabled.", name)}
+}
+
+// NewLoadBalancer makes the first generation of a load balancer without children.
+func NewLoadBalancer(in LoadBalancerCreate, at time.Time) (*LoadBalancer, error) {
+	if err := CheckProvider(in.Provider); err != nil {
+		return nil, err
+	}
+	t := &LoadBalancer{Generation: 1, now: at.UTC().Truncate(time.Second)}
+	t.ProjectID = in.ProjectID
+	t.Object = t.newObject(in.ID, in.Common)
+	t.Description = in.Description.Or("")
+	t.VIP = in.VIP
+	t.Provider = in.Provider
+	if t.Provider == "" {
+		t.Provider = Provider
+	}
+	return t, nil
+}
+
+// Update changes the load balancer itself.
+func (t *LoadBalancer) Update(in LoadBalancerAttrs) error {
+	if t.Deleted {
+		return t.errState()
+	}
+	in.apply(&t.Object)
+	in.Description.Into(&t.Description, "")
+	t.touch(&t.Object)
+	return nil
+}
+
+// Delete deletes the load balancer; with cascade, everything below it as well. Without it, children are a reason to refuse.
+func (t *LoadBalancer) Delete(cascade bool) error {
+	if t.Deleted {
+		return t.errState()
+	}
+	if !cascade && slices.ContainsFunc(t.children(), func(o *Object) bool { return !o.Deleted }) {
+		return ErrValidation("", "Cannot delete Load Balancer %s - it has children", t.ID)
+	}
+	t.Objects(func(_ Kind, _ string, o *Object) { t.remove(o) })
+	return nil
+}
+
+func (t *LoadBalancer) children() []*Object {
+	var children []*Object
+	for _, l := range t.Listeners {
+		children = append(children, &l.Object)
+	}
+	for _, p := range t.Pools {
+		children = append(children, &p.Object)
+	}
+	return children
+}
+
+// errState refuses a change of a load balancer that is being deleted.
+func (t *LoadBalancer) errState() error {
+	return &Error{Code: Immutable, Message: fmt.Sprintf("Invalid state %s of loadbalancer resource %s", PendingDelete, t.ID)}
+}

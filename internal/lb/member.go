@@ -1,0 +1,106 @@
+package lb
+
+import "net/netip"
+
+// MemberAttrs are the attributes of a member that can be changed.
+type MemberAttrs struct {
+	Common
+	Weight         Opt[int]
+	Backup         Opt[bool]
+	MonitorAddress Opt[netip.Addr]
+	MonitorPort    Opt[int]
+}
+
+// MemberCreate makes a member.
+type MemberCreate struct {
+	MemberAttrs
+	ID           string
+	Address      netip.Addr
+	ProtocolPort int
+	SubnetID     string
+}
+
+// reservedAddress may not be a member: it is the cloud's metadata service.
+var reservedAddress = netip.MustParseAddr("169.254.169.254")
+
+// CreateMember adds a member to a pool (octavia-rules.md §4).
+func (t *LoadBalancer) CreateMember(poolID string, in MemberCreate) (*Member, error) {
+	p, err := t.mutablePool(poolID)
+	if err != nil {
+		return nil, err
+	}
+	m, err := t.addMember(p, in)
+	if err != nil {
+		return nil, err
+	}
+	t.touchUsers(p)
+	return m, nil
+}
+
+func (t *LoadBalancer) addMember(p *Pool, in MemberCreate) (*Member, error) {
+	address := in.Address.Unmap()
+	if address == reservedAddress {
+		return nil, ErrOption("address", address.String(), "member address")
+	}
+	if len(p.Members) >= MaxMembers {
+		return nil, ErrValidation("", "A pool cannot have more than %d members.", MaxMembers)
+	}
+	for _, other := range p.Members {
+		if other.Address == address && other.ProtocolPort == in.ProtocolPort && !other.Deleted {
+			return nil, errConflict("address", "Another member on this pool is already using ip %s on protocol_port %d", address, in.ProtocolPort)
+		}
+	}
+	m := &Member{
+		Object: t.newObject(in.ID, in.Common), Address: address,
+		ProtocolPort: in.ProtocolPort, SubnetID: in.SubnetID, Weight: 1,
+	}
+	setMember(m, in.MemberAttrs)
+	p.Members = append(p.Members, m)
+	return m, nil
+}
+
+// UpdateMember changes a member.
+func (t *LoadBalancer) UpdateMember(poolID, id string, in MemberAttrs) (*Member, error) {
+	p, m, err := t.mutableMember(poolID, id)
+	if err != nil {
+		return nil, err
+	}
+	setMember(m, in)
+	in.apply(&m.Object)
+	t.touch(&m.Object)
+	t.touchUsers(p)
+	return m, nil
+}
+
+// DeleteMember removes a member.
+func (t *LoadBalancer) DeleteMember(poolID, id string) error {
+	p, m, err := t.mutableMember(poolID, id)
+	if err != nil {
+		return err
+	}
+	t.remove(&m.Object)
+	t.touchUsers(p)
+	return nil
+}
+
+func (t *LoadBalancer) mutableMember(poolID, id string) (*Pool, *Member, error) {
+	p, err := t.Pool(poolID)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := p.Member(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := t.mutable(KindPool, &p.Object); err != nil {
+		return nil, nil, err
+	}
+	return p, m, t.mutable(KindMember, &m.Object)
+}
+
+func setMember(m *Member, in MemberAttrs) {
+	in.Weight.Into(&m.Weight, 1)
+	in.Backup.Into(&m.Backup, false)
+	in.MonitorAddress.Into(&m.MonitorAddress, netip.Addr{})
+	in.MonitorPort.Into(&m.MonitorPort, 0)
+}

@@ -1,0 +1,162 @@
+package lb
+
+import (
+	"fmt"
+	"time"
+)
+
+// Seen is what a node saw of the generation it serves.
+type Seen struct {
+	Listeners map[string]SeenListener // by id; one that is missing is not served
+	Members   map[string]SeenMember   // by id
+}
+
+// SeenListener is the state of a served listener.
+type SeenListener struct {
+	Listening bool
+	Full      bool   // its connection limit is reached
+	Reason    string // why it is not listening
+}
+
+// SeenMember is the result of a member's health checks.
+type SeenMember struct {
+	Checked bool
+	Up      bool
+	Reason  string // what the last failed check saw
+}
+
+// Rollup computes the operating status of every object of the tree (octavia-rules.md §12). before are the statuses so
+// far: an object that is not served keeps the status that it had where the rules say so, and Since moves only when
+// a status changes.
+func Rollup(t *LoadBalancer, seen Seen, before map[string]Status, now time.Time) map[string]Status {
+	r := rollup{seen: seen, before: before, now: now, after: make(map[string]Status, len(before))}
+	root := Status{Operating: Online}
+	served := map[string]bool{} // pools that an enabled listener uses
+	for _, l := range t.Listeners {
+		status := r.listener(t, l)
+		if status.Operating == Degraded {
+			root = worse(root, Status{Operating: Degraded, Reason: fmt.Sprintf("listener %s: %s", label(&l.Object), status.Reason)})
+		}
+		if status.Operating == InError && root.Reason == "" { // the load balancer stays as it is, but says it
+			root.Reason = fmt.Sprintf("listener %s: %s", label(&l.Object), status.Reason)
+		}
+		r.set(l.ID, status)
+		served[l.DefaultPoolID] = served[l.DefaultPoolID] || (t.AdminStateUp && l.AdminStateUp && !l.Deleted)
+	}
+	for _, p := range t.Pools {
+		status := r.pool(p, served[p.ID] && p.AdminStateUp)
+		if status.Operating == Degraded || status.Operating == InError {
+			root = worse(root, Status{Operating: status.Operating, Reason: fmt.Sprintf("pool %s: %s", label(&p.Object), status.Reason)})
+		}
+		r.set(p.ID, status)
+		if p.Monitor != nil {
+			r.set(p.Monitor.ID, Status{Operating: upOr(p.Monitor.AdminStateUp, Offline)})
+		}
+	}
+	if !t.AdminStateUp {
+		root = Status{Operating: Offline}
+	}
+	r.set(t.ID, root)
+	return r.after
+}
+
+type rollup struct {
+	seen          Seen
+	before, after map[string]Status
+	now           time.Time
+}
+
+// set records a status; it keeps the time of entry when the status is the one it was.
+func (r *rollup) set(id string, s Status) {
+	s.Since = r.now
+	if old, ok := r.before[id]; ok && old.Operating == s.Operating {
+		s.Since = old.Since
+	}
+	r.after[id] = s
+}
+
+func (r *rollup) listener(t *LoadBalancer, l *Listener) Status {
+	state, served := r.seen.Listeners[l.ID]
+	switch {
+	case !t.AdminStateUp || !l.AdminStateUp || !served:
+		return Status{Operating: Offline}
+	case !state.Listening:
+		return Status{Operating: InError, Reason: state.Reason}
+	case state.Full:
+		return Status{Operating: Degraded, Reason: "the connection limit is reached"}
+	default:
+		return Status{Operating: Online}
+	}
+}
+
+// pool computes the pool's status and its members'. A pool that is not served is OFFLINE, its members keep what they had.
+func (r *rollup) pool(p *Pool, served bool) Status {
+	usable, down, reason := 0, 0, ""
+	for _, m := range p.Members {
+		status, ok := r.before[m.ID]
+		if served || !ok {
+			status = r.member(p, m)
+		}
+		r.set(m.ID, status)
+		if m.Weight > 0 && (status.Operating == Online || status.Operating == NoMonitor) {
+			usable++
+		}
+		if status.Operating == InError {
+			down++
+			reason = status.Reason
+		}
+	}
+	switch {
+	case !served:
+		return Status{Operating: Offline}
+	case len(p.Members) > 0 && usable == 0 && down == 0:
+		return Status{Operating: InError, Reason: "every member is disabled or has weight 0"}
+	case len(p.Members) > 0 && usable == 0:
+		return Status{Operating: InError, Reason: "no member is usable: " + reason}
+	case down > 0:
+		return Status{Operating: Degraded, Reason: fmt.Sprintf("%d of %d members down: %s", down, len(p.Members), reason)}
+	default:
+		return Status{Operating: Online}
+	}
+}
+
+func (r *rollup) member(p *Pool, m *Member) Status {
+	checked := p.Monitor != nil && p.Monitor.AdminStateUp && !p.Monitor.Deleted
+	probe := r.seen.Members[m.ID]
+	switch {
+	case !m.AdminStateUp:
+		return Status{Operating: Offline}
+	case checked && probe.Checked && !probe.Up:
+		return Status{Operating: InError, Reason: probe.Reason}
+	case m.Weight == 0:
+		return Status{Operating: Draining}
+	case checked:
+		return Status{Operating: Online}
+	default:
+		return Status{Operating: NoMonitor}
+	}
+}
+
+// worse is the more severe of two statuses of a load balancer: ERROR, then DEGRADED, then ONLINE.
+func worse(a, b Status) Status {
+	severity := map[OperatingStatus]int{Online: 0, Degraded: 1, InError: 2}
+	if severity[b.Operating] > severity[a.Operating] {
+		return b
+	}
+	return a
+}
+
+func upOr(up bool, otherwise OperatingStatus) OperatingStatus {
+	if up {
+		return Online
+	}
+	return otherwise
+}
+
+// label names an object for people: its name where it has one.
+func label(o *Object) string {
+	if o.Name != "" {
+		return o.Name
+	}
+	return o.ID
+}

@@ -1,0 +1,95 @@
+package lb
+
+import "time"
+
+// ProvisioningStatus says how far the intent has come.
+type ProvisioningStatus string
+
+// The provisioning statuses of Octavia. DELETED is never shown: what is deleted is gone.
+const (
+	Active        ProvisioningStatus = "ACTIVE"
+	Failed        ProvisioningStatus = "ERROR"
+	PendingCreate ProvisioningStatus = "PENDING_CREATE"
+	PendingUpdate ProvisioningStatus = "PENDING_UPDATE"
+	PendingDelete ProvisioningStatus = "PENDING_DELETE"
+)
+
+// OperatingStatus says how an object does.
+type OperatingStatus string
+
+// The operating statuses of Octavia.
+const (
+	Online    OperatingStatus = "ONLINE"
+	Offline   OperatingStatus = "OFFLINE"
+	Degraded  OperatingStatus = "DEGRADED"
+	InError   OperatingStatus = "ERROR"
+	Draining  OperatingStatus = "DRAINING"
+	NoMonitor OperatingStatus = "NO_MONITOR"
+)
+
+// Status is how one object does, and why.
+type Status struct {
+	Operating OperatingStatus `json:"operating"`
+	// Reason is a sentence for people; "" when there is nothing to explain.
+	Reason string    `json:"reason,omitempty"`
+	Since  time.Time `json:"since"` // when Operating was entered
+}
+
+// Observation is what became of a load balancer's intent, as its node told it.
+type Observation struct {
+	// Applied is the highest generation that a node has acknowledged; 0 before the first.
+	Applied int64 `json:"applied"`
+	// FailedIn is the generation that a node last failed to apply, and Failure why. They mean nothing once Applied
+	// has reached FailedIn.
+	FailedIn int64  `json:"failed_in,omitempty"`
+	Failure  string `json:"failure,omitempty"`
+	// Status holds the operating status of each object by its id; objects without one are new.
+	Status map[string]Status `json:"status,omitempty"`
+}
+
+// Snapshot is one load balancer as readers see it. It is immutable.
+type Snapshot struct {
+	Tree     *LoadBalancer
+	Observed Observation
+}
+
+// Provisioning derives an object's provisioning status. It is PENDING only while a node has not acknowledged the
+// object's last change, so it cannot be stuck: who drives the node tries again until it has.
+func (s Snapshot) Provisioning(o *Object) ProvisioningStatus {
+	switch {
+	case !o.Deleted && o.ChangedIn <= s.Observed.Applied:
+		return Active
+	case s.Observed.FailedIn > s.Observed.Applied && o.ChangedIn <= s.Observed.FailedIn:
+		return Failed
+	case o.Deleted:
+		return PendingDelete
+	case o.CreatedIn > s.Observed.Applied:
+		return PendingCreate
+	default:
+		return PendingUpdate
+	}
+}
+
+// Operating is an object's operating status; a new object is OFFLINE.
+func (s Snapshot) Operating(o *Object) OperatingStatus {
+	if status, ok := s.Observed.Status[o.ID]; ok {
+		return status.Operating
+	}
+	return Offline
+}
+
+// OperatingMember is a member's operating status; a new member of a pool without health monitor is NO_MONITOR.
+func (s Snapshot) OperatingMember(p *Pool, m *Member) OperatingStatus {
+	if _, known := s.Observed.Status[m.ID]; !known && p.Monitor == nil {
+		return NoMonitor
+	}
+	return s.Operating(&m.Object)
+}
+
+// Reason is the sentence that explains an object's status, "" when there is nothing to explain.
+func (s Snapshot) Reason(o *Object) string {
+	if s.Provisioning(o) == Failed {
+		return s.Observed.Failure
+	}
+	return s.Observed.Status[o.ID].Reason
+}
