@@ -93,3 +93,23 @@ func (s Snapshot) Reason(o *Object) string {
 	}
 	return s.Observed.Status[o.ID].Reason
 }
+
+// Counters are a listener's statistics over its whole life.
+type Counters struct {
+	ActiveConnections int64  `json:"active_connections"`
+	TotalConnections  uint64 `json:"total_connections"`
+	BytesIn           uint64 `json:"bytes_in"`  // from clients
+	BytesOut          uint64 `json:"bytes_out"` // to clients
+	RequestErrors     uint64 `json:"request_errors"`
+}
+
+// Plus adds two counters up.
+func (c Counters) Plus(d Counters) Counters {
+	return Counters{
+		ActiveConnections: c.ActiveConnections + d.ActiveConnections,
+		TotalConnections:  c.TotalConnections + d.TotalConnections,
+		BytesIn:           c.BytesIn + d.BytesIn,
+		BytesOut:          c.BytesOut + d.BytesOut,
+		RequestErrors:     c.RequestErrors + d.RequestErrors,
+	}
+}

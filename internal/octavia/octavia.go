@@ -1,0 +1,2 @@
+// Package octavia is the Octavia v2 wire.
+package octavia

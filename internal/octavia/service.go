@@ -1,0 +1,27 @@
+package octavia
+
+import (
+	"context"
+
+	"poise/internal/lb"
+	"poise/internal/rest"
+)
+
+// Control is what this room needs of the control plane. Errors that are the user's are [*lb.Error]s.
+type Control interface {
+	// Snapshot reads one load balancer.
+	Snapshot(ctx context.Context, loadBalancerID string) (lb.Snapshot, error)
+	// Holder reads the load balancer that holds the object of this kind and id.
+	Holder(ctx context.Context, kind lb.Kind, id string) (lb.Snapshot, error)
+	// List reads the load balancers of a project, of all projects when projectID is "", ordered by creation.
+	List(ctx context.Context, projectID string) ([]lb.Snapshot, error)
+	// Create allocates the VIP and makes the load balancer.
+	Create(ctx context.Context, caller rest.Caller, in lb.LoadBalancerCreate, vip lb.VIPRequest) (lb.Snapshot, error)
+	// Change applies one change to a load balancer's tree. change is called again when it lost a race, so it must not
+	// have effects beyond the tree; objects that it returned earlier are then void.
+	Change(ctx context.Context, loadBalancerID string, change func(*lb.LoadBalancer) error) (lb.Snapshot, error)
+	// Counters reads the statistics of a load balancer's listeners by their ids.
+	Counters(ctx context.Context, loadBalancerID string) (map[string]lb.Counters, error)
+	// SubnetVisible refuses a subnet that the caller cannot see.
+	SubnetVisible(ctx context.Context, caller rest.Caller, subnetID string) error
+}
