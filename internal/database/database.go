@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -39,6 +40,7 @@ const (
 type DB struct {
 	*bun.DB
 	engine goosedb.Dialect
+	writer sync.Mutex // held by a transaction on SQLite: its writers then queue fairly instead of polling its lock
 }
 
 // Open opens the database at where: a postgres:// address, or the path of a SQLite file, which is created with
@@ -116,6 +118,10 @@ func (db *DB) Migrate(ctx context.Context, room string, migrations fs.FS) error 
 // Tx runs f in one transaction and commits it when f returns nil. A transaction that lost a race with another (a
 // serialization failure, a deadlock, a busy SQLite) is run again, so f must not have effects outside of tx.
 func (db *DB) Tx(ctx context.Context, f func(ctx context.Context, tx bun.Tx) error) error {
+	if db.engine == goosedb.DialectSQLite3 {
+		db.writer.Lock()
+		defer db.writer.Unlock()
+	}
 	for attempt := 1; ; attempt++ {
 		err := db.RunInTx(ctx, nil, f)
 		if err == nil || !lostRace(err) || attempt == maxAttempts || ctx.Err() != nil {

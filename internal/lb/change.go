@@ -79,11 +79,12 @@ func (in Common) apply(o *Object) {
 	}
 }
 
-// touch marks objects as concerned by this change.
+// touch marks objects as concerned by this change. What is being deleted stays as it is, and what was made
+// just now has not changed since.
 func (t *LoadBalancer) touch(objects ...*Object) {
 	for _, o := range objects {
-		if o.ChangedIn == t.Generation && o.CreatedIn == t.Generation {
-			continue // made just now: it has not changed since
+		if o.Deleted || o.CreatedIn == t.Generation {
+			continue
 		}
 		o.ChangedIn = t.Generation
 		o.UpdatedAt = t.now
@@ -100,9 +101,10 @@ func (t *LoadBalancer) touchUsers(p *Pool) {
 
 // remove marks an object as deleted by this change.
 func (t *LoadBalancer) remove(o *Object) {
-	o.Deleted = true
-	t.touch(o)
-	o.ChangedIn = t.Generation
+	if !o.Deleted {
+		t.touch(o)
+		o.Deleted = true
+	}
 }
 
 // mutable refuses changes below a load balancer, and of an object, that is being deleted.

@@ -194,20 +194,21 @@ func (t *LoadBalancer) ListenersOf(poolID string) []*Listener {
 	return using
 }
 
-// Objects visits every object of the tree, the load balancer first and parents before children. parentID is "" for
-// the load balancer, the load balancer's id for listeners and pools, and the pool's for members and health monitors.
-func (t *LoadBalancer) Objects(visit func(kind Kind, parentID string, o *Object)) {
-	visit(KindLoadBalancer, "", &t.Object)
+// Walk visits every object of the tree: its common part and, as whole, the object itself (a *Listener, a *Member, …).
+// Parents come before their children. parentID is "" for the load balancer, the load balancer's id for listeners and
+// pools, and the pool's for members and health monitors.
+func (t *LoadBalancer) Walk(visit func(kind Kind, parentID string, o *Object, whole any)) {
+	visit(KindLoadBalancer, "", &t.Object, t)
 	for _, l := range t.Listeners {
-		visit(KindListener, t.ID, &l.Object)
+		visit(KindListener, t.ID, &l.Object, l)
 	}
 	for _, p := range t.Pools {
-		visit(KindPool, t.ID, &p.Object)
+		visit(KindPool, t.ID, &p.Object, p)
 		if p.Monitor != nil {
-			visit(KindHealthMonitor, p.ID, &p.Monitor.Object)
+			visit(KindHealthMonitor, p.ID, &p.Monitor.Object, p.Monitor)
 		}
 		for _, m := range p.Members {
-			visit(KindMember, p.ID, &m.Object)
+			visit(KindMember, p.ID, &m.Object, m)
 		}
 	}
 }

@@ -68,7 +68,7 @@ func (t *LoadBalancer) Delete(cascade bool) error {
 	if !cascade && slices.ContainsFunc(t.children(), func(o *Object) bool { return !o.Deleted }) {
 		return ErrValidation("", "Cannot delete Load Balancer %s - it has children", t.ID)
 	}
-	t.Objects(func(_ Kind, _ string, o *Object) { t.remove(o) })
+	t.Walk(func(_ Kind, _ string, o *Object, _ any) { t.remove(o) })
 	return nil
 }
 

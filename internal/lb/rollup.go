@@ -91,13 +91,17 @@ func (r *rollup) listener(t *LoadBalancer, l *Listener) Status {
 
 // pool computes the pool's status and its members'. A pool that is not served is OFFLINE, its members keep what they had.
 func (r *rollup) pool(p *Pool, served bool) Status {
-	usable, down, reason := 0, 0, ""
+	members, usable, down, reason := 0, 0, 0, ""
 	for _, m := range p.Members {
 		status, ok := r.before[m.ID]
 		if served || !ok {
 			status = r.member(p, m)
 		}
 		r.set(m.ID, status)
+		if m.Deleted {
+			continue
+		}
+		members++
 		if m.Weight > 0 && (status.Operating == Online || status.Operating == NoMonitor) {
 			usable++
 		}
@@ -109,12 +113,12 @@ func (r *rollup) pool(p *Pool, served bool) Status {
 	switch {
 	case !served:
 		return Status{Operating: Offline}
-	case len(p.Members) > 0 && usable == 0 && down == 0:
+	case members > 0 && usable == 0 && down == 0:
 		return Status{Operating: InError, Reason: "every member is disabled or has weight 0"}
-	case len(p.Members) > 0 && usable == 0:
+	case members > 0 && usable == 0:
 		return Status{Operating: InError, Reason: "no member is usable: " + reason}
 	case down > 0:
-		return Status{Operating: Degraded, Reason: fmt.Sprintf("%d of %d members down: %s", down, len(p.Members), reason)}
+		return Status{Operating: Degraded, Reason: fmt.Sprintf("%d of %d members down: %s", down, members, reason)}
 	default:
 		return Status{Operating: Online}
 	}

@@ -1,0 +1,242 @@
+// Package control is the control plane: it commits changes of load balancers, and drives nodes until they serve what
+// was committed.
+//
+// Intent comes in through [Control.Create] and [Control.Change]: one transaction, and the id of the load balancer goes
+// into a queue. A worker takes it out, compiles the tree into an assignment, has the node apply it, and writes down
+// the generation that the node has acknowledged. What fails is tried again, with growing pauses, for as long as
+// it takes; the load balancer meanwhile says why. Since every step is a comparison of what should be with what
+// is, a step may be lost or repeated at any moment: at start everything is simply queued.
+//
+// Observation comes in through [Control.Report]: the node's report waits in memory for a worker, which rolls it up
+// into operating statuses.
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"poise/internal/fabric"
+	"poise/internal/lb"
+	"poise/internal/link"
+	"poise/internal/rest"
+	"poise/internal/store"
+)
+
+const (
+	// workers is how many load balancers are driven at the same time.
+	workers = 8
+	// firstRetry and lastRetry bound the pause before what failed is tried again; it doubles each time.
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 5 * time.Second
+	// cleanupTimeout bounds the release of a VIP whose load balancer could not be created.
+	cleanupTimeout = 10 * time.Second
+)
+
+// Network is what the control plane needs of the network service.
+type Network interface {
+	// CreateVIP makes or takes the port of a load balancer's VIP.
+	CreateVIP(ctx context.Context, caller rest.Caller, request lb.VIPRequest) (lb.VIP, error)
+	// ReleaseVIP deletes or frees the ports of a load balancer; it is fine when there are none.
+	ReleaseVIP(ctx context.Context, loadBalancerID string) error
+	// VIPOwners are the ids of the load balancers that have ports.
+	VIPOwners(ctx context.Context) ([]string, error)
+	// Attachment says how a port is plugged.
+	Attachment(ctx context.Context, portID string) (fabric.Port, error)
+	// SubnetVisible refuses a subnet that the caller cannot see.
+	SubnetVisible(ctx context.Context, caller rest.Caller, subnetID string) error
+}
+
+// Control is the control plane of one poise.
+type Control struct {
+	store   *store.Store
+	network Network
+	log     *slog.Logger
+	queue   *queue
+	stats   *statistics
+	node    link.Node
+
+	mu       sync.Mutex       // guards what follows
+	served   map[string]int64 // the generation that the node serves, as far as this process has seen to it
+	reports  map[string]link.Report
+	failures map[string]int // failed attempts in a row
+}
+
+// New returns a control plane; nothing happens before [Control.Run].
+func New(s *store.Store, network Network, log *slog.Logger) *Control {
+	return &Control{
+		store: s, network: network, log: log, queue: newQueue(), stats: newStatistics(s),
+		served: map[string]int64{}, reports: map[string]link.Report{}, failures: map[string]int{},
+	}
+}
+
+// Run drives the node until ctx ends. At start it brings everything back: what no load balancer owns any more is
+// taken away, and each load balancer is applied.
+func (c *Control) Run(ctx context.Context, node link.Node) error {
+	c.node = node
+	c.stats.node = node
+	if err := c.recover(ctx); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for range workers {
+		group.Go(func() error { c.work(ctx); return nil })
+	}
+	group.Go(func() error { return c.stats.run(ctx, c.log) })
+	return group.Wait()
+}
+
+// recover compares the node and the network service with the store, and queues every load balancer.
+func (c *Control) recover(ctx context.Context) error {
+	all, err := c.store.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	keep := make([]string, 0, len(all))
+	for _, s := range all {
+		known[s.Tree.ID] = true
+		keep = append(keep, s.Tree.ID)
+	}
+	owners, err := c.network.VIPOwners(ctx)
+	if err != nil {
+		return fmt.Errorf("owners of VIP ports: %w", err)
+	}
+	for _, owner := range owners {
+		if known[owner] {
+			continue
+		}
+		if err := c.network.ReleaseVIP(ctx, owner); err != nil {
+			return fmt.Errorf("VIP of a load balancer that is gone: %w", err)
+		}
+	}
+	if err := c.node.Prune(ctx, keep); err != nil {
+		c.log.WarnContext(ctx, "leftovers on the node stay for now", "err", err)
+	}
+	for _, id := range keep {
+		c.queue.add(id)
+	}
+	return nil
+}
+
+// work applies queued load balancers, one after the other.
+func (c *Control) work(ctx context.Context) {
+	for {
+		id, ok := c.queue.next(ctx)
+		if !ok {
+			return
+		}
+		err := c.reconcile(ctx, id)
+		c.queue.done(id)
+		if err != nil && ctx.Err() == nil {
+			pause := c.failed(id)
+			c.log.WarnContext(ctx, "load balancer could not be applied", "load_balancer", id, "retry_in", pause, "err", err)
+			c.queue.addAfter(id, pause)
+			continue
+		}
+		c.succeeded(id)
+	}
+}
+
+// failed counts a failed attempt and returns the pause before the next.
+func (c *Control) failed(id string) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failures[id]++
+	return min(lastRetry, firstRetry<<min(c.failures[id]-1, 10))
+}
+
+func (c *Control) succeeded(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.failures, id)
+}
+
+// Report takes a node's report (link.Reporter). One that says nothing new is dropped.
+func (c *Control) Report(r link.Report) {
+	c.mu.Lock()
+	same := reflect.DeepEqual(c.reports[r.LoadBalancerID], r)
+	c.reports[r.LoadBalancerID] = r
+	c.mu.Unlock()
+	if !same {
+		c.queue.add(r.LoadBalancerID)
+	}
+}
+
+// AttachmentChanged has a load balancer plugged anew: its port's addresses or floating IPs have changed.
+func (c *Control) AttachmentChanged(loadBalancerID string) {
+	c.mu.Lock()
+	delete(c.served, loadBalancerID)
+	c.mu.Unlock()
+	c.queue.add(loadBalancerID)
+}
+
+// Snapshot reads one load balancer.
+func (c *Control) Snapshot(ctx context.Context, id string) (lb.Snapshot, error) {
+	return c.store.Snapshot(ctx, id)
+}
+
+// Holder reads the load balancer that holds the object of this kind and id.
+func (c *Control) Holder(ctx context.Context, kind lb.Kind, id string) (lb.Snapshot, error) {
+	return c.store.Holder(ctx, kind, id)
+}
+
+// List reads the load balancers of a project, of all projects when projectID is "".
+func (c *Control) List(ctx context.Context, projectID string) ([]lb.Snapshot, error) {
+	return c.store.List(ctx, projectID)
+}
+
+// SubnetVisible refuses a subnet that the caller cannot see.
+func (c *Control) SubnetVisible(ctx context.Context, caller rest.Caller, subnetID string) error {
+	return c.network.SubnetVisible(ctx, caller, subnetID)
+}
+
+// Counters reads the statistics of a load balancer's listeners by their ids.
+func (c *Control) Counters(ctx context.Context, id string) (map[string]lb.Counters, error) {
+	return c.stats.read(ctx, id)
+}
+
+// Create allocates the VIP and makes the load balancer. A crash between the two leaves a port without a load balancer,
+// which the next start releases.
+func (c *Control) Create(ctx context.Context, caller rest.Caller, in lb.LoadBalancerCreate, vip lb.VIPRequest) (lb.Snapshot, error) {
+	if err := lb.CheckProvider(in.Provider); err != nil { // before anything is allocated
+		return lb.Snapshot{}, err
+	}
+	address, err := c.network.CreateVIP(ctx, caller, vip)
+	if err != nil {
+		return lb.Snapshot{}, err
+	}
+	in.VIP = address
+	snapshot, err := c.insert(ctx, in)
+	if err != nil {
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+		defer cancel()
+		return lb.Snapshot{}, errors.Join(err, c.network.ReleaseVIP(cleanup, in.ID))
+	}
+	c.queue.add(in.ID)
+	return snapshot, nil
+}
+
+func (c *Control) insert(ctx context.Context, in lb.LoadBalancerCreate) (lb.Snapshot, error) {
+	tree, err := lb.NewLoadBalancer(in, time.Now())
+	if err != nil {
+		return lb.Snapshot{}, err
+	}
+	return c.store.Create(ctx, tree)
+}
+
+// Change commits one change of a load balancer's tree; change may be called more than once.
+func (c *Control) Change(ctx context.Context, id string, change func(*lb.LoadBalancer) error) (lb.Snapshot, error) {
+	snapshot, err := c.store.Change(ctx, id, change)
+	if err != nil {
+		return lb.Snapshot{}, err
+	}
+	c.queue.add(id)
+	return snapshot, nil
+}

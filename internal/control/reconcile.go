@@ -1,0 +1,118 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"poise/internal/dataplane"
+	"poise/internal/fabric"
+	"poise/internal/lb"
+	"poise/internal/link"
+)
+
+// reconcile brings one load balancer from its intent to the node, and from the node's report to its statuses.
+func (c *Control) reconcile(ctx context.Context, id string) error {
+	snapshot, err := c.store.Snapshot(ctx, id)
+	switch {
+	case lb.CodeOf(err) == lb.NotFound:
+		c.forget(id)
+		return c.node.Remove(ctx, id)
+	case err != nil:
+		return err
+	case snapshot.Tree.Deleted:
+		err = c.takeAway(ctx, id)
+	default:
+		err = c.apply(ctx, snapshot.Tree)
+	}
+	generation := snapshot.Tree.Generation
+	_, observeErr := c.store.Observe(ctx, id, func(now lb.Snapshot) lb.Observation {
+		return c.observe(now, generation, err)
+	})
+	if err != nil {
+		return err
+	}
+	return observeErr
+}
+
+// takeAway removes what a deleted load balancer has on the node and in the network.
+func (c *Control) takeAway(ctx context.Context, id string) error {
+	if err := c.node.Remove(ctx, id); err != nil {
+		return fmt.Errorf("removal from the node: %w", err)
+	}
+	if err := c.network.ReleaseVIP(ctx, id); err != nil {
+		return fmt.Errorf("release of the VIP: %w", err)
+	}
+	c.forget(id)
+	return nil
+}
+
+func (c *Control) forget(id string) {
+	c.stats.forget(id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.served, id)
+	delete(c.reports, id)
+}
+
+// apply has the node serve the tree, unless it does already.
+func (c *Control) apply(ctx context.Context, t *lb.LoadBalancer) error {
+	c.mu.Lock()
+	served := c.served[t.ID]
+	c.served[t.ID] = t.Generation // said beforehand: an AttachmentChanged meanwhile is not lost
+	c.mu.Unlock()
+	if served == t.Generation {
+		return nil
+	}
+	err := c.attachAndApply(ctx, t)
+	if err != nil {
+		c.mu.Lock()
+		delete(c.served, t.ID)
+		c.mu.Unlock()
+	}
+	return err
+}
+
+func (c *Control) attachAndApply(ctx context.Context, t *lb.LoadBalancer) error {
+	port, err := c.network.Attachment(ctx, t.VIP.PortID)
+	if err != nil {
+		return fmt.Errorf("the VIP port: %w", err)
+	}
+	return c.node.Apply(ctx, link.Assignment{
+		LoadBalancerID: t.ID, Generation: t.Generation, Ports: []fabric.Port{port}, Config: compile(t),
+	})
+}
+
+// observe is the observation after an attempt to apply a generation; failure is nil when the node has acknowledged it.
+func (c *Control) observe(s lb.Snapshot, generation int64, failure error) lb.Observation {
+	observed := s.Observed
+	if failure != nil {
+		observed.FailedIn, observed.Failure = generation, failure.Error()
+		return observed
+	}
+	observed.Applied = max(observed.Applied, generation)
+	if observed.FailedIn <= observed.Applied {
+		observed.FailedIn, observed.Failure = 0, ""
+	}
+	if tree := s.Tree.Purge(observed.Applied); tree != nil {
+		observed.Status = lb.Rollup(tree, c.seen(tree.ID), observed.Status, time.Now().UTC())
+	}
+	return observed
+}
+
+// seen is the node's last report in the domain's words.
+func (c *Control) seen(id string) lb.Seen {
+	c.mu.Lock()
+	report := c.reports[id]
+	c.mu.Unlock()
+	seen := lb.Seen{Listeners: map[string]lb.SeenListener{}, Members: map[string]lb.SeenMember{}}
+	for id, l := range report.Listeners {
+		seen.Listeners[id] = lb.SeenListener{Listening: l.Listening, Full: l.Full, Reason: l.Reason}
+	}
+	for _, h := range report.Health {
+		seen.Members[h.MemberID] = lb.SeenMember{
+			Checked: h.State != dataplane.HealthUnchecked, Up: h.State == dataplane.HealthUp, Reason: h.Reason,
+		}
+	}
+	return seen
+}

@@ -1,0 +1,249 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/uptrace/bun"
+
+	"poise/internal/lb"
+)
+
+// firstVersion is the version of a load balancer that was just created.
+const firstVersion = 1
+
+// insertBatch is how many rows one INSERT carries; it keeps statements below the engines' limits of parameters.
+const insertBatch = 500
+
+type loadBalancerRow struct {
+	bun.BaseModel `bun:"table:load_balancers"`
+	ID            string `bun:",pk"`
+	ProjectID     string
+	CreatedAt     int64
+	Version       int64
+	Body          string
+}
+
+type objectRow struct {
+	bun.BaseModel  `bun:"table:objects"`
+	ID             string `bun:",pk"`
+	LoadBalancerID string
+	ParentID       string
+	Kind           lb.Kind
+	CreatedIn      int64
+	Body           string
+}
+
+type observationRow struct {
+	bun.BaseModel  `bun:"table:observations"`
+	LoadBalancerID string `bun:",pk"`
+	Body           string
+}
+
+// versioned is a snapshot with the version at which it is true.
+type versioned struct {
+	version  int64
+	snapshot lb.Snapshot
+}
+
+func (s *Store) version(ctx context.Context, id string) (int64, error) {
+	var version int64
+	err := s.db.NewSelect().Table("load_balancers").Column("version").Where("id = ?", id).Scan(ctx, &version)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, lb.ErrNotFound(lb.KindLoadBalancer, id)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("version of load balancer %s: %w", id, err)
+	}
+	return version, nil
+}
+
+// load reads a whole tree. It needs no transaction: when the version is the same before and after, what was read
+// between is of one moment.
+func (s *Store) load(ctx context.Context, id string) (versioned, error) {
+	for range maxAttempts {
+		root := loadBalancerRow{ID: id}
+		if err := s.db.NewSelect().Model(&root).WherePK().Scan(ctx); errors.Is(err, sql.ErrNoRows) {
+			return versioned{}, lb.ErrNotFound(lb.KindLoadBalancer, id)
+		} else if err != nil {
+			return versioned{}, fmt.Errorf("load balancer %s: %w", id, err)
+		}
+		var objects []objectRow
+		if err := s.db.NewSelect().Model(&objects).Where("load_balancer_id = ?", id).OrderExpr("created_in, id").Scan(ctx); err != nil {
+			return versioned{}, fmt.Errorf("objects of load balancer %s: %w", id, err)
+		}
+		var observation observationRow
+		err := s.db.NewSelect().Model(&observation).Where("load_balancer_id = ?", id).Scan(ctx)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return versioned{}, fmt.Errorf("observation of load balancer %s: %w", id, err)
+		}
+		after, err := s.version(ctx, id)
+		if err != nil {
+			return versioned{}, err
+		}
+		if after != root.Version {
+			continue
+		}
+		snapshot, err := assemble(root, objects, observation)
+		if err != nil {
+			return versioned{}, fmt.Errorf("load balancer %s: %w", id, err)
+		}
+		return versioned{root.Version, s.remember(root.Version, snapshot)}, nil
+	}
+	return versioned{}, fmt.Errorf("load balancer %s changed %d times while it was read", id, maxAttempts)
+}
+
+// assemble makes a snapshot of rows.
+func assemble(root loadBalancerRow, objects []objectRow, observation observationRow) (lb.Snapshot, error) {
+	snapshot := lb.Snapshot{Tree: &lb.LoadBalancer{}}
+	if err := json.Unmarshal([]byte(root.Body), snapshot.Tree); err != nil {
+		return lb.Snapshot{}, fmt.Errorf("body: %w", err)
+	}
+	if observation.Body != "" {
+		if err := json.Unmarshal([]byte(observation.Body), &snapshot.Observed); err != nil {
+			return lb.Snapshot{}, fmt.Errorf("observation: %w", err)
+		}
+	}
+	pools := map[string]*lb.Pool{}
+	for _, row := range objects { // a pool always comes before what it holds, as it is older or was listed first
+		if row.Kind == lb.KindPool {
+			p := &lb.Pool{}
+			pools[row.ID] = p
+			snapshot.Tree.Pools = append(snapshot.Tree.Pools, p)
+		}
+	}
+	for _, row := range objects {
+		if err := json.Unmarshal([]byte(row.Body), place(snapshot.Tree, pools, row)); err != nil {
+			return lb.Snapshot{}, fmt.Errorf("%s %s: %w", row.Kind, row.ID, err)
+		}
+	}
+	return snapshot, nil
+}
+
+// place finds where in the tree the row's object belongs and makes room for it there.
+func place(t *lb.LoadBalancer, pools map[string]*lb.Pool, row objectRow) any {
+	parent := pools[row.ParentID]
+	switch {
+	case row.Kind == lb.KindListener:
+		l := &lb.Listener{}
+		t.Listeners = append(t.Listeners, l)
+		return l
+	case row.Kind == lb.KindPool:
+		return pools[row.ID]
+	case row.Kind == lb.KindMember && parent != nil:
+		m := &lb.Member{}
+		parent.Members = append(parent.Members, m)
+		return m
+	case row.Kind == lb.KindHealthMonitor && parent != nil:
+		parent.Monitor = &lb.HealthMonitor{}
+		return parent.Monitor
+	default:
+		return nil // json.Unmarshal refuses nil: a row without a place is damage, and said so
+	}
+}
+
+func insert(ctx context.Context, tx bun.Tx, t *lb.LoadBalancer) error {
+	body, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	row := loadBalancerRow{ID: t.ID, ProjectID: t.ProjectID, CreatedAt: t.CreatedAt.Unix(), Version: firstVersion, Body: string(body)}
+	if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
+		return err
+	}
+	return saveObjects(ctx, tx, t)
+}
+
+// moveVersion takes the load balancer's next version for this transaction; false when old is not its version any more.
+func moveVersion(ctx context.Context, tx bun.Tx, id string, old int64) (bool, error) {
+	result, err := tx.NewUpdate().Table("load_balancers").Set("version = ?", old+1).Where("id = ? AND version = ?", id, old).Exec(ctx)
+	if err != nil {
+		return false, fmt.Errorf("version of load balancer %s: %w", id, err)
+	}
+	rows, err := result.RowsAffected()
+	return rows == 1, err
+}
+
+// saveChange writes what differs between two generations of a tree.
+func saveChange(ctx context.Context, tx bun.Tx, old, after lb.Snapshot) error {
+	next := after.Tree
+	body, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.NewUpdate().Table("load_balancers").Set("body = ?", string(body)).Where("id = ?", next.ID).Exec(ctx); err != nil {
+		return fmt.Errorf("body of load balancer %s: %w", next.ID, err)
+	}
+	if err := deleteMissing(ctx, tx, old.Tree, next); err != nil {
+		return err
+	}
+	return saveObjects(ctx, tx, next)
+}
+
+// saveObjects writes the objects that the tree's newest generation concerned.
+func saveObjects(ctx context.Context, tx bun.Tx, t *lb.LoadBalancer) error {
+	var rows []objectRow
+	var failed error
+	t.Walk(func(kind lb.Kind, parentID string, o *lb.Object, whole any) {
+		if kind == lb.KindLoadBalancer || o.ChangedIn != t.Generation || failed != nil {
+			return
+		}
+		body, err := json.Marshal(whole)
+		failed = err
+		rows = append(rows, objectRow{ID: o.ID, LoadBalancerID: t.ID, ParentID: parentID, Kind: kind, CreatedIn: o.CreatedIn, Body: string(body)})
+	})
+	if failed != nil {
+		return failed
+	}
+	for len(rows) > 0 {
+		batch := rows[:min(insertBatch, len(rows))]
+		rows = rows[len(batch):]
+		if _, err := tx.NewInsert().Model(&batch).On("CONFLICT (id) DO UPDATE").Set("body = EXCLUDED.body").Exec(ctx); err != nil {
+			return fmt.Errorf("objects of load balancer %s: %w", t.ID, err)
+		}
+	}
+	return nil
+}
+
+// deleteMissing deletes the rows of objects that are in the old tree and not in the next one.
+func deleteMissing(ctx context.Context, tx bun.Tx, old, next *lb.LoadBalancer) error {
+	kept := map[string]bool{}
+	next.Walk(func(_ lb.Kind, _ string, o *lb.Object, _ any) { kept[o.ID] = true })
+	var gone []string
+	old.Walk(func(_ lb.Kind, _ string, o *lb.Object, _ any) {
+		if !kept[o.ID] {
+			gone = append(gone, o.ID)
+		}
+	})
+	for len(gone) > 0 {
+		batch := gone[:min(insertBatch, len(gone))]
+		gone = gone[len(batch):]
+		if _, err := tx.NewDelete().Table("objects").Where("id IN (?)", bun.In(batch)).Exec(ctx); err != nil {
+			return fmt.Errorf("deleted objects of load balancer %s: %w", old.ID, err)
+		}
+	}
+	return nil
+}
+
+// saveObservation writes what differs between two observations, and deletes what is gone.
+func saveObservation(ctx context.Context, tx bun.Tx, old, after lb.Snapshot) error {
+	if after.Tree == nil {
+		_, err := tx.NewDelete().Table("load_balancers").Where("id = ?", old.Tree.ID).Exec(ctx) // and, by reference, all below it
+		return err
+	}
+	if err := deleteMissing(ctx, tx, old.Tree, after.Tree); err != nil {
+		return err
+	}
+	body, err := json.Marshal(after.Observed)
+	if err != nil {
+		return err
+	}
+	row := observationRow{LoadBalancerID: after.Tree.ID, Body: string(body)}
+	if _, err := tx.NewInsert().Model(&row).On("CONFLICT (load_balancer_id) DO UPDATE").Set("body = EXCLUDED.body").Exec(ctx); err != nil {
+		return fmt.Errorf("observation of load balancer %s: %w", after.Tree.ID, err)
+	}
+	return nil
+}

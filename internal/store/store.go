@@ -1,0 +1,196 @@
+// Package store keeps load balancers in SQL. A tree is one row for the load balancer and one for each object below it,
+// with the domain type as JSON; what is looked up by has a column of its own. There are two doors for writing:
+// [Store.Change] for intent and [Store.Observe] for what became of it.
+//
+// Readers get immutable snapshots. Every write below a load balancer moves its version, so a snapshot in memory is
+// good exactly as long as the version in SQL is the one that it was read at; this holds with any number of processes
+// on one database. Lists are filtered by their reader, over snapshots.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"reflect"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"poise/internal/database"
+	"poise/internal/lb"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// maxAttempts bounds how often a change is tried again after another process has changed the same load balancer.
+const maxAttempts = 20
+
+// Store keeps load balancers.
+type Store struct {
+	db    *database.DB
+	now   func() time.Time
+	cache *cache
+	locks keyedMutex // one change at a time for each load balancer in this process: others wait instead of retrying
+}
+
+// New brings the tables up to date and returns the store.
+func New(ctx context.Context, db *database.DB) (*Store, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("store migrations: %w", err)
+	}
+	if err := db.Migrate(ctx, "store", files); err != nil {
+		return nil, err
+	}
+	return &Store{db: db, now: time.Now, cache: newCache()}, nil
+}
+
+// Snapshot reads one load balancer; a missing one is lb.NotFound.
+func (s *Store) Snapshot(ctx context.Context, id string) (lb.Snapshot, error) {
+	entry, err := s.current(ctx, id)
+	return entry.snapshot, err
+}
+
+// current reads one load balancer with the version that it has.
+func (s *Store) current(ctx context.Context, id string) (versioned, error) {
+	version, err := s.version(ctx, id)
+	if err != nil {
+		return versioned{}, err
+	}
+	if snapshot, ok := s.cache.get(id, version); ok {
+		return versioned{version, snapshot}, nil
+	}
+	return s.load(ctx, id)
+}
+
+// Holder reads the load balancer that holds the object of this kind and id.
+func (s *Store) Holder(ctx context.Context, kind lb.Kind, id string) (lb.Snapshot, error) {
+	if kind == lb.KindLoadBalancer {
+		return s.Snapshot(ctx, id)
+	}
+	var holder string
+	err := s.db.NewSelect().Table("objects").Column("load_balancer_id").Where("id = ? AND kind = ?", id, kind).Scan(ctx, &holder)
+	if errors.Is(err, sql.ErrNoRows) {
+		return lb.Snapshot{}, lb.ErrNotFound(kind, id)
+	}
+	if err != nil {
+		return lb.Snapshot{}, fmt.Errorf("holder of %s %s: %w", kind, id, err)
+	}
+	snapshot, err := s.Snapshot(ctx, holder)
+	if lb.CodeOf(err) == lb.NotFound { // deleted between the two looks
+		return lb.Snapshot{}, lb.ErrNotFound(kind, id)
+	}
+	return snapshot, err
+}
+
+// List reads the load balancers of a project, of all projects when projectID is "", oldest first.
+func (s *Store) List(ctx context.Context, projectID string) ([]lb.Snapshot, error) {
+	var rows []struct {
+		ID      string
+		Version int64
+	}
+	query := s.db.NewSelect().Table("load_balancers").Column("id", "version").OrderExpr("created_at, id")
+	if projectID != "" {
+		query.Where("project_id = ?", projectID)
+	}
+	if err := query.Scan(ctx, &rows); err != nil {
+		return nil, fmt.Errorf("list of load balancers: %w", err)
+	}
+	snapshots := make([]lb.Snapshot, 0, len(rows))
+	for _, row := range rows {
+		snapshot, ok := s.cache.get(row.ID, row.Version)
+		if !ok {
+			loaded, err := s.load(ctx, row.ID)
+			if lb.CodeOf(err) == lb.NotFound { // deleted meanwhile
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			snapshot = loaded.snapshot
+		}
+		snapshots = append(snapshots, snapshot)
+	}
+	return snapshots, nil
+}
+
+// Create keeps a new load balancer.
+func (s *Store) Create(ctx context.Context, tree *lb.LoadBalancer) (lb.Snapshot, error) {
+	err := s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		return insert(ctx, tx, tree)
+	})
+	if err != nil {
+		return lb.Snapshot{}, fmt.Errorf("new load balancer: %w", err)
+	}
+	return s.remember(firstVersion, lb.Snapshot{Tree: tree}), nil
+}
+
+// Change applies a change to the next generation of a load balancer's tree and keeps the result. What change refuses
+// is returned as it is, and nothing has changed. change is called again when another process was faster.
+func (s *Store) Change(ctx context.Context, id string, change func(*lb.LoadBalancer) error) (lb.Snapshot, error) {
+	compute := func(old lb.Snapshot) (lb.Snapshot, error) {
+		next := old.Tree.Next(s.now())
+		return lb.Snapshot{Tree: next, Observed: old.Observed}, change(next)
+	}
+	return s.write(ctx, id, compute, saveChange)
+}
+
+// Observe keeps what became of a load balancer: observe computes it from what is known. What was deleted in a
+// generation that is now applied is gone afterwards; when that is the load balancer itself, the answer is a Snapshot
+// without a tree. An observation that says nothing new costs no write.
+func (s *Store) Observe(ctx context.Context, id string, observe func(lb.Snapshot) lb.Observation) (lb.Snapshot, error) {
+	compute := func(old lb.Snapshot) (lb.Snapshot, error) {
+		observed := observe(old)
+		if reflect.DeepEqual(observed, old.Observed) {
+			return old, nil
+		}
+		return lb.Snapshot{Tree: old.Tree.Purge(observed.Applied), Observed: observed}, nil
+	}
+	return s.write(ctx, id, compute, saveObservation)
+}
+
+// write runs one read-modify-write of a load balancer: it computes the next snapshot and saves the difference, and
+// does both again when the version has moved meanwhile. When compute returns the tree that it was given, there is
+// nothing to save.
+func (s *Store) write(ctx context.Context, id string, compute func(old lb.Snapshot) (lb.Snapshot, error),
+	save func(ctx context.Context, tx bun.Tx, old, after lb.Snapshot) error,
+) (lb.Snapshot, error) {
+	defer s.locks.lock(id)()
+	for range maxAttempts {
+		old, err := s.current(ctx, id)
+		if err != nil {
+			return lb.Snapshot{}, err
+		}
+		after, err := compute(old.snapshot)
+		if err != nil || after.Tree == old.snapshot.Tree {
+			return after, err
+		}
+		moved := false
+		err = s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
+			if moved, err = moveVersion(ctx, tx, id, old.version); err != nil || !moved {
+				return err
+			}
+			return save(ctx, tx, old.snapshot, after)
+		})
+		switch {
+		case err != nil:
+			return lb.Snapshot{}, err
+		case moved && after.Tree == nil:
+			s.cache.drop(id)
+			return after, nil
+		case moved:
+			return s.remember(old.version+1, after), nil
+		}
+	}
+	return lb.Snapshot{}, fmt.Errorf("load balancer %s was changed by others %d times in a row", id, maxAttempts)
+}
+
+// remember keeps a snapshot for readers.
+func (s *Store) remember(version int64, snapshot lb.Snapshot) lb.Snapshot {
+	s.cache.put(snapshot.Tree.ID, version, snapshot)
+	return snapshot
+}
