@@ -1,0 +1,141 @@
+// Package loopback makes networks of the host's own loopback interface: it needs no privileges and isolates nothing.
+//
+// On Linux every address of 127.0.0.0/8 answers on lo without being configured. A subnet is therefore a range in it
+// that nobody else has; plugging a port is bookkeeping; a floating IP is one more address to listen on, where
+// the linux fabric would translate. Everything can reach everything.
+package loopback
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"poise/internal/dataplane"
+	"poise/internal/fabric"
+)
+
+// Fabric implements [fabric.Fabric].
+type Fabric struct {
+	log *slog.Logger
+
+	mu       sync.Mutex
+	networks []fabric.Network // as last applied; guarded by mu
+}
+
+// New returns the fabric; log may be nil.
+func New(log *slog.Logger) *Fabric {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Fabric{log: log}
+}
+
+// Name is "loopback".
+func (f *Fabric) Name() string { return "loopback" }
+
+var loopback = netip.MustParsePrefix("127.0.0.0/8")
+
+// CheckSubnet admits ranges inside 127.0.0.0/8 that no applied network has: two networks with the same addresses
+// would be one.
+func (f *Fabric) CheckSubnet(cidr netip.Prefix, _ bool) error {
+	if !cidr.IsValid() || !loopback.Contains(cidr.Addr()) || cidr.Bits() < loopback.Bits() {
+		return &fabric.UnsupportedSubnetError{CIDR: cidr, Why: "this process may not create network namespaces, " +
+			"so networks are addresses of the host's loopback interface: use a range inside 127.0.0.0/8, or run poise as root"}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, n := range f.networks {
+		for _, s := range n.Subnets {
+			if s.CIDR.Overlaps(cidr) {
+				return &fabric.UnsupportedSubnetError{CIDR: cidr, Why: fmt.Sprintf(
+					"it overlaps with %s of network %s, and networks on the loopback interface cannot be kept apart", s.CIDR, n.ID)}
+			}
+		}
+	}
+	return nil
+}
+
+// Apply remembers which ranges are taken.
+func (f *Fabric) Apply(ctx context.Context, t fabric.Topology) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.networks = slices.Clone(t.Networks)
+	f.log.Debug("applied", "networks", len(t.Networks), "routers", len(t.Routers), "floatingIPs", len(t.FloatingIPs))
+	return nil
+}
+
+// Plug says where to listen.
+func (f *Fabric) Plug(ctx context.Context, _ string, ports []fabric.Port) (fabric.Endpoint, error) {
+	addresses, err := bind(ports)
+	if err != nil {
+		return fabric.Endpoint{}, err
+	}
+	return fabric.Endpoint{Net: host{}, Bind: addresses}, ctx.Err()
+}
+
+// PlugServer says where to listen.
+func (f *Fabric) PlugServer(ctx context.Context, _ string, ports []fabric.Port) (fabric.Server, error) {
+	addresses, err := bind(ports)
+	if err != nil {
+		return fabric.Server{}, err
+	}
+	return fabric.Server{Net: host{}, Bind: addresses}, ctx.Err()
+}
+
+// Unplug has nothing to take away, and neither have UnplugServer, Prune and Close.
+func (f *Fabric) Unplug(ctx context.Context, _ string) error { return ctx.Err() }
+
+// UnplugServer does nothing.
+func (f *Fabric) UnplugServer(ctx context.Context, _ string) error { return ctx.Err() }
+
+// Prune does nothing.
+func (f *Fabric) Prune(ctx context.Context, _, _ []string) error { return ctx.Err() }
+
+// Close does nothing.
+func (f *Fabric) Close() error { return nil }
+
+// bind lists fixed and floating addresses, in the ports' order. It refuses addresses outside 127.0.0.0/8: to
+// listen on them could take over a service of the host.
+func bind(ports []fabric.Port) ([]netip.Addr, error) {
+	var addresses []netip.Addr
+	for _, p := range ports {
+		for _, a := range p.Addresses {
+			addresses = append(addresses, a.Addr())
+		}
+		addresses = append(addresses, p.Floating...)
+	}
+	for _, a := range addresses {
+		if !loopback.Contains(a) {
+			return nil, &fabric.UnsupportedSubnetError{
+				CIDR: netip.PrefixFrom(a, a.BitLen()),
+				Why:  "the loopback fabric serves addresses in 127.0.0.0/8 only",
+			}
+		}
+	}
+	return addresses, nil
+}
+
+// host is the network that this process is in.
+type host struct{}
+
+// Socket implements [dataplane.Net].
+func (host) Socket(family, kind int) (int, error) {
+	fd, err := unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("socket: %w", err)
+	}
+	return fd, nil
+}
+
+var (
+	_ fabric.Fabric = (*Fabric)(nil)
+	_ dataplane.Net = host{}
+)
