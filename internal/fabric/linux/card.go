@@ -1,0 +1,234 @@
+package linux
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"poise/internal/fabric"
+)
+
+// card is one veth pair: an interface in a namespace, and its plug in a bridge of the switch.
+type card struct {
+	name      string // the interface, in its namespace
+	plug      string // its other end, in the switch
+	networkID string
+	mac       net.HardwareAddr // nil: the kernel's choice
+	mtu       int              // bytes; 0: the kernel's choice
+	addresses []netip.Prefix
+	gateways  []netip.Addr // default routes
+}
+
+// portCard describes the card of a port. Both ends have the same name, which starts as the port's id does.
+func portCard(p fabric.Port) card {
+	name := shortName(p.ID)
+	return card{
+		name: name, plug: name, networkID: p.NetworkID, mac: p.MAC, mtu: p.MTU,
+		addresses: p.Addresses, gateways: p.Gateways,
+	}
+}
+
+// shortName makes an interface name (at most 15 bytes) of an id: its first eight bytes to be recognised by, and six
+// hexadecimal digits of its hash to tell it from others that start alike.
+func shortName(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return id[:min(8, len(id))] + "-" + hex.EncodeToString(sum[:3])
+}
+
+// connect makes the namespace have exactly these cards, and returns what neighbours should be told.
+func (f *Fabric) connect(space *namespace, cards []card) (announcement, error) {
+	news := announcement{space: space}
+	h, err := space.netlink()
+	if err != nil {
+		return news, err
+	}
+	defer h.Close()
+	if err := removeOtherCards(h, cards); err != nil {
+		return news, err
+	}
+	for _, c := range cards {
+		fresh, err := f.install(space, h, c)
+		if err != nil {
+			return news, fmt.Errorf("card %s: %w", c.name, err)
+		}
+		news.cards = append(news.cards, fresh)
+	}
+	return news, setDefaultRoutes(h, cards)
+}
+
+// removeOtherCards removes the veth ends that are not among the cards.
+func removeOtherCards(h *netlink.Handle, cards []card) error {
+	links, err := dump(h.LinkList)
+	if err != nil {
+		return fmt.Errorf("list of interfaces: %w", err)
+	}
+	for _, link := range links {
+		name := link.Attrs().Name
+		wanted := slices.ContainsFunc(cards, func(c card) bool { return c.name == name })
+		if _, isCard := link.(*netlink.Veth); !isCard || wanted {
+			continue
+		}
+		if err := removeLink(h, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// install makes the card be there, in the right bridge, configured and up.
+func (f *Fabric) install(space *namespace, h *netlink.Handle, c card) (freshCard, error) {
+	bridge, err := f.bridge.LinkByName(shortName(c.networkID))
+	if err != nil {
+		return freshCard{}, fmt.Errorf("network %s: %w", c.networkID, err)
+	}
+	inside, outside, err := f.pair(h, c)
+	if err != nil {
+		return freshCard{}, err
+	}
+	isNew := inside == nil
+	if isNew {
+		if err := f.insert(space, c, bridge); err != nil {
+			return freshCard{}, err
+		}
+		if inside, outside, err = f.pair(h, c); err != nil {
+			return freshCard{}, err
+		}
+		if inside == nil {
+			return freshCard{}, errors.New("it vanished while it was being made")
+		}
+	}
+	if space == f.spaces.home {
+		if err := space.enter(hostSettings(c.name).write); err != nil {
+			return freshCard{}, err
+		}
+	}
+	added, err := setAddresses(h, inside, c.addresses)
+	if err != nil {
+		return freshCard{}, err
+	}
+	if isNew {
+		added = c.addresses
+	}
+	if err := f.adjust(h, inside, outside, bridge, c); err != nil {
+		return freshCard{}, err
+	}
+	return freshCard{index: inside.Attrs().Index, mac: inside.Attrs().HardwareAddr, addresses: added}, nil
+}
+
+// pair finds both ends of the card; nil stands for none. Ends that do not belong together are removed.
+func (f *Fabric) pair(h *netlink.Handle, c card) (inside, outside netlink.Link, err error) {
+	if inside, err = findLink(h, c.name); err != nil {
+		return nil, nil, err
+	}
+	if outside, err = findLink(f.bridge, c.plug); err != nil {
+		return nil, nil, err
+	}
+	if inside != nil && outside != nil &&
+		inside.Attrs().ParentIndex == outside.Attrs().Index && outside.Attrs().ParentIndex == inside.Attrs().Index {
+		return inside, outside, nil
+	}
+	// A port has one place: what is left of an earlier one gives way.
+	return nil, nil, errors.Join(removeLink(h, c.name), removeLink(f.bridge, c.plug))
+}
+
+// insert makes the pair: the plug up and in its bridge, the card down in its namespace.
+func (f *Fabric) insert(space *namespace, c card, bridge netlink.Link) error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU, attrs.Flags = c.plug, c.mtu, net.FlagUp
+	attrs.MasterIndex = bridge.Attrs().Index
+	veth := netlink.NewVeth(attrs)
+	veth.PeerName, veth.PeerHardwareAddr = c.name, c.mac
+	veth.PeerNamespace = netlink.NsFd(space.fd)
+	switch err := f.bridge.LinkAdd(veth); {
+	case errors.Is(err, unix.EXFULL):
+		return fmt.Errorf("network %s is full: a bridge takes 1023 ports: %w", c.networkID, err)
+	case err != nil:
+		return fmt.Errorf("veth pair: %w", err)
+	}
+	return nil
+}
+
+// adjust changes what differs of the two ends, and brings the card up.
+func (f *Fabric) adjust(h *netlink.Handle, inside, outside, bridge netlink.Link, c card) error {
+	if c.mtu != 0 && (inside.Attrs().MTU != c.mtu || outside.Attrs().MTU != c.mtu) {
+		if err := errors.Join(h.LinkSetMTU(inside, c.mtu), f.bridge.LinkSetMTU(outside, c.mtu)); err != nil {
+			return fmt.Errorf("MTU: %w", err)
+		}
+	}
+	if c.mac != nil && !bytes.Equal(inside.Attrs().HardwareAddr, c.mac) {
+		if err := h.LinkSetHardwareAddr(inside, c.mac); err != nil {
+			return fmt.Errorf("MAC address: %w", err)
+		}
+		inside.Attrs().HardwareAddr = c.mac
+	}
+	if outside.Attrs().MasterIndex != bridge.Attrs().Index {
+		if err := f.bridge.LinkSetMaster(outside, bridge); err != nil {
+			return fmt.Errorf("bridge: %w", err)
+		}
+	}
+	if isUp(inside) && isUp(outside) {
+		return nil
+	}
+	if err := errors.Join(f.bridge.LinkSetUp(outside), h.LinkSetUp(inside)); err != nil {
+		return fmt.Errorf("link up: %w", err)
+	}
+	return f.awaitCarrier(h, inside, outside)
+}
+
+// awaitCarrier makes the bridge forward to the new plug now, not when the kernel's link watch comes round to it: to
+// ask for one link's state runs the watch for it (Linux 6.8, net/core/rtnetlink.c rtnl_getlink).
+func (f *Fabric) awaitCarrier(h *netlink.Handle, inside, outside netlink.Link) error {
+	_, err := h.LinkByIndex(inside.Attrs().Index)
+	_, outsideErr := f.bridge.LinkByIndex(outside.Attrs().Index)
+	if err := errors.Join(err, outsideErr); err != nil {
+		return fmt.Errorf("carrier: %w", err)
+	}
+	return nil
+}
+
+func isUp(link netlink.Link) bool { return link.Attrs().Flags&net.FlagUp != 0 }
+
+// findLink returns nil when there is no link of that name.
+func findLink(h *netlink.Handle, name string) (netlink.Link, error) {
+	link, err := h.LinkByName(name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("interface %s: %w", name, err)
+	}
+	return link, nil
+}
+
+// removeLink removes the link, a veth with its other end. Somebody else may have been faster.
+func removeLink(h *netlink.Handle, name string) error {
+	link, err := findLink(h, name)
+	if link == nil || err != nil {
+		return err
+	}
+	if err := h.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("removal of interface %s: %w", name, err)
+	}
+	return nil
+}
+
+// maxDumps is how often a list is asked for that others keep changing meanwhile.
+const maxDumps = 10
+
+// dump lists, again when the list changed while the kernel was writing it.
+func dump[T any](list func() ([]T, error)) (all []T, err error) {
+	for range maxDumps {
+		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return all, err
+}

@@ -1,0 +1,291 @@
+// Package linux makes networks real with the Linux kernel: namespaces, bridges, veth pairs and nftables.
+//
+//	 host                      poise-<tag>-switch                    poise-<tag>-lb-<id>
+//	┌──────────────┐          ┌──────────────────────────┐         ┌───────────────────┐
+//	│ poi<tag>x…   │   veth   │ ┌──────────────────────┐ │  veth   │ fixed addresses   │
+//	│ gateway of ●─┼──────────┼─● bridge: external net ● │  ┌──────┼─● of the VIP port │
+//	│ the external │          │ └──────────●───────────┘ │  │      └───────────────────┘
+//	│ subnets      │          │            │             │  │       poise-<tag>-srv-<id>
+//	└──────────────┘          │ ┌──────────┼───────────┐ │  │      ┌───────────────────┐
+//	                          │ │ bridge:  │ tenant A  ●─┼──┘ ┌────┼─● a server of the │
+//	                          │ └──────●───┼───────────┘ │    │    │   playground      │
+//	                          │ ┌──────┼───┼───────────┐ │    │    └───────────────────┘
+//	                          │ │ bridge:  │ tenant B  ●─┼────┘     poise-<tag>-rtr-<id>
+//	                          │ └──────┼───┼───────────┘ │         ┌───────────────────┐
+//	                          │        │   └─────────────┼─────────┼─● gateway leg:    │
+//	                          │        └─────────────────┼─────────┼─● floating IPs    │
+//	                          └──────────────────────────┘         │   inside legs, NAT│
+//	                                                               └───────────────────┘
+//
+// All bridges stand in one namespace of their own, the switch, so that neither the host's firewall nor its bridge
+// filters see what tenants send, and the host has one interface for each external network and nothing else. Every load
+// balancer, server and router has a namespace with one card (a veth end) for each port; tenants may therefore use
+// overlapping addresses. Routers translate floating IPs and masquerade.
+//
+// The namespaces are bind mounts below /run/netns, as `ip netns` makes them: a person can look inside, and they outlive
+// this process. Whatever is found there with this fabric's tag is adopted and completed, never made anew, so
+// that connections survive a restart; what is no longer wanted goes with the first Apply and Prune.
+package linux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"net/netip"
+	"regexp"
+	"slices"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"poise/internal/dataplane"
+	"poise/internal/fabric"
+)
+
+// Config is what a Fabric needs to know.
+type Config struct {
+	// Tag sets the namespaces and interfaces of several poise instances on one host apart: one to six hexadecimal
+	// digits, always the same for the same data directory.
+	Tag string
+	Log *slog.Logger // nil: silence
+}
+
+// Fabric implements [fabric.Fabric].
+type Fabric struct {
+	tag    string
+	log    *slog.Logger
+	spaces *namespaces
+	bridge *netlink.Handle // in the switch
+	lan    *namespace      // the switch
+	host   *netlink.Handle // in the namespace that the process started in
+
+	// open is held for reading while anything is made or removed, and for writing by Close.
+	open   sync.RWMutex
+	closed bool // guarded by open
+
+	// busy serialises what happens to one namespace, by the hash of its name.
+	busy [64]sync.Mutex
+
+	applying sync.Mutex
+	applied  *applied // what Apply made last; nil before its first run; guarded by applying
+}
+
+var (
+	tagPattern = regexp.MustCompile(`^[0-9a-f]{1,6}$`)
+	errClosed  = errors.New("the fabric is closed")
+)
+
+// New prepares the host and adopts what an earlier process with the same tag has left.
+func New(ctx context.Context, cfg Config) (*Fabric, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if !tagPattern.MatchString(cfg.Tag) {
+		return nil, fmt.Errorf("fabric tag %q: want one to six hexadecimal digits", cfg.Tag)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	spaces, err := newNamespaces("poise-" + cfg.Tag + "-")
+	if err != nil {
+		return nil, err
+	}
+	f := &Fabric{tag: cfg.Tag, log: cfg.Log, spaces: spaces}
+	if err := f.powerUp(); err != nil {
+		f.release()
+		return nil, err
+	}
+	return f, nil
+}
+
+// powerUp opens the switch and the netlink sockets that stay open.
+func (f *Fabric) powerUp() (err error) {
+	if f.host, err = f.spaces.home.netlink(); err != nil {
+		return err
+	}
+	if f.lan, err = f.spaces.make(roleSwitch, ""); err != nil {
+		return err
+	}
+	f.bridge, err = f.lan.netlink()
+	return err
+}
+
+// release closes what this process holds open; what it made stays.
+func (f *Fabric) release() {
+	for _, h := range []*netlink.Handle{f.bridge, f.host} {
+		if h != nil {
+			h.Close()
+		}
+	}
+	f.spaces.close()
+}
+
+// Name is "linux".
+func (f *Fabric) Name() string { return "linux" }
+
+// Plug gives the load balancer its namespace and ports. See [fabric.Fabric].
+func (f *Fabric) Plug(ctx context.Context, loadBalancerID string, ports []fabric.Port) (fabric.Endpoint, error) {
+	space, err := f.plug(ctx, roleLoadBalancer, loadBalancerID, ports)
+	if err != nil {
+		return fabric.Endpoint{}, fmt.Errorf("plug load balancer %s: %w", loadBalancerID, err)
+	}
+	return fabric.Endpoint{Net: space, Bind: bind(ports)}, nil
+}
+
+// PlugServer gives a server of the playground its namespace and ports.
+func (f *Fabric) PlugServer(ctx context.Context, serverID string, ports []fabric.Port) (fabric.Server, error) {
+	space, err := f.plug(ctx, roleServer, serverID, ports)
+	if err != nil {
+		return fabric.Server{}, fmt.Errorf("plug server %s: %w", serverID, err)
+	}
+	return fabric.Server{Net: space, Bind: bind(ports), Namespace: space.name}, nil
+}
+
+// Unplug takes the load balancer's namespace away. Sockets that are still open in it lose their network.
+func (f *Fabric) Unplug(ctx context.Context, loadBalancerID string) error {
+	if err := f.unplug(ctx, roleLoadBalancer, loadBalancerID); err != nil {
+		return fmt.Errorf("unplug load balancer %s: %w", loadBalancerID, err)
+	}
+	return nil
+}
+
+// UnplugServer takes the server's namespace away.
+func (f *Fabric) UnplugServer(ctx context.Context, serverID string) error {
+	if err := f.unplug(ctx, roleServer, serverID); err != nil {
+		return fmt.Errorf("unplug server %s: %w", serverID, err)
+	}
+	return nil
+}
+
+// Prune unplugs every load balancer and every server that is not listed, also those of an earlier process.
+func (f *Fabric) Prune(ctx context.Context, loadBalancerIDs, serverIDs []string) error {
+	return errors.Join(
+		f.prune(ctx, roleLoadBalancer, loadBalancerIDs),
+		f.prune(ctx, roleServer, serverIDs),
+	)
+}
+
+// Close takes away every namespace and interface of the tag.
+func (f *Fabric) Close() error {
+	f.open.Lock()
+	defer f.open.Unlock()
+	if f.closed {
+		return nil
+	}
+	f.closed = true
+	defer f.release()
+
+	err := f.removeHostLinks()
+	for _, role := range []role{roleLoadBalancer, roleServer, roleRouter} {
+		ids, listErr := f.spaces.list(role)
+		err = errors.Join(err, listErr)
+		for _, id := range ids {
+			err = errors.Join(err, f.removeSpace(role, id))
+		}
+	}
+	return errors.Join(err, f.spaces.remove(roleSwitch, ""))
+}
+
+func (f *Fabric) plug(ctx context.Context, r role, id string, ports []fabric.Port) (*namespace, error) {
+	f.open.RLock()
+	defer f.open.RUnlock()
+	if f.closed {
+		return nil, errClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	defer f.lock(r, id)()
+	space, err := f.spaces.make(r, id)
+	if err != nil {
+		return nil, err
+	}
+	cards := make([]card, len(ports))
+	for i, p := range ports {
+		cards[i] = portCard(p)
+	}
+	news, err := f.connect(space, cards)
+	if err == nil {
+		err = news.announce()
+	}
+	return space, err
+}
+
+func (f *Fabric) unplug(ctx context.Context, r role, id string) error {
+	f.open.RLock()
+	defer f.open.RUnlock()
+	if f.closed {
+		return errClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	defer f.lock(r, id)()
+	return f.removeSpace(r, id)
+}
+
+// removeSpace removes the cards first: a socket that somebody still holds keeps the namespace itself alive, and
+// its addresses must not go on answering.
+func (f *Fabric) removeSpace(r role, id string) error {
+	space, err := f.spaces.find(r, id)
+	if space != nil {
+		_, err = f.connect(space, nil)
+	}
+	return errors.Join(err, f.spaces.remove(r, id))
+}
+
+func (f *Fabric) prune(ctx context.Context, r role, keep []string) error {
+	ids, err := f.spaces.list(r)
+	for _, id := range ids {
+		if slices.Contains(keep, id) {
+			continue
+		}
+		f.log.Info("removing what is no longer wanted", "namespace", f.spaces.name(r, id))
+		err = errors.Join(err, f.unplug(ctx, r, id))
+	}
+	return err
+}
+
+// lock waits until nobody else works on the namespace; the caller calls what it returns.
+func (f *Fabric) lock(r role, id string) (unlock func()) {
+	h := fnv.New32a()
+	h.Write([]byte(string(r) + id))
+	m := &f.busy[h.Sum32()%uint32(len(f.busy))]
+	m.Lock()
+	return m.Unlock
+}
+
+// bind lists the addresses of the ports in their order.
+func bind(ports []fabric.Port) []netip.Addr {
+	var addresses []netip.Addr
+	for _, p := range ports {
+		for _, a := range p.Addresses {
+			addresses = append(addresses, a.Addr())
+		}
+	}
+	return addresses
+}
+
+// Socket implements [dataplane.Net]: it costs two changes of namespace beside the socket itself, some 4 µs.
+func (n *namespace) Socket(family, kind int) (int, error) {
+	fd := -1
+	err := n.enter(func() (err error) {
+		fd, err = unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+		return -1, fmt.Errorf("socket in %s: %w", n.name, err)
+	}
+	return fd, nil
+}
+
+var (
+	_ fabric.Fabric = (*Fabric)(nil)
+	_ dataplane.Net = (*namespace)(nil)
+)

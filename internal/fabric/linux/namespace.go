@@ -1,0 +1,292 @@
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// directory is where `ip netns` keeps its names, and so do we.
+const directory = "/run/netns"
+
+// callersNetwork is the network namespace of the calling thread.
+const callersNetwork = "/proc/thread-self/ns/net"
+
+// role is what a namespace is for; it is part of its name.
+type role string
+
+const (
+	roleSwitch       role = "switch"
+	roleLoadBalancer role = "lb"
+	roleServer       role = "srv"
+	roleRouter       role = "rtr"
+)
+
+// idPattern is what may become a file name: UUIDs, and names that people give to tests.
+var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+
+// namespace is a network namespace held open.
+type namespace struct {
+	name string
+	home *namespace // the namespace that threads return to
+
+	// mu keeps the descriptor from being closed, and its number from being used again, while a thread goes in.
+	mu sync.RWMutex
+	fd int // -1 once closed
+}
+
+// enter runs do on a thread that is inside the namespace. do must not start goroutines.
+func (n *namespace) enter(do func() error) error {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if n.fd < 0 {
+		return fmt.Errorf("namespace %s is gone: %w", n.name, unix.ENETDOWN)
+	}
+	runtime.LockOSThread()
+	if err := unix.Setns(n.fd, unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("entering namespace %s: %w", n.name, err)
+	}
+	err := do()
+	return errors.Join(err, n.home.welcome())
+}
+
+// welcome brings the thread back to where it came from. A thread that cannot return stays locked, so that it ends with
+// its goroutine and nobody else's code ever runs in a foreign network.
+func (n *namespace) welcome() error {
+	if err := unix.Setns(n.fd, unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("returning to namespace %s: %w", n.name, err)
+	}
+	runtime.UnlockOSThread()
+	return nil
+}
+
+// netlink opens a route netlink socket in the namespace; the caller closes it.
+func (n *namespace) netlink() (h *netlink.Handle, err error) {
+	err = n.enter(func() (err error) {
+		h, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("netlink in %s: %w", n.name, err)
+	}
+	return h, nil
+}
+
+func (n *namespace) close() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.fd >= 0 {
+		_ = unix.Close(n.fd)
+		n.fd = -1
+	}
+}
+
+// namespaces are all those with one prefix below /run/netns, and the one that the process started in.
+type namespaces struct {
+	prefix string
+	home   *namespace
+
+	mu   sync.Mutex
+	open map[string]*namespace // by name; guarded by mu
+}
+
+func newNamespaces(prefix string) (*namespaces, error) {
+	if err := shareDirectory(); err != nil {
+		return nil, err
+	}
+	fd, err := unix.Open(callersNetwork, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("the host's network namespace: %w", err)
+	}
+	home := &namespace{name: "host", fd: fd}
+	home.home = home
+	return &namespaces{prefix: prefix, home: home, open: map[string]*namespace{}}, nil
+}
+
+// shareDirectory makes /run/netns a shared mount point, so that every mount namespace of the host sees the
+// namespaces made later: the protocol of iproute2 (ip/ipnetns.c), its lock included.
+func shareDirectory() error {
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		return fmt.Errorf("directory of network namespaces: %w", err)
+	}
+	lock, err := os.Open(directory)
+	if err != nil {
+		return fmt.Errorf("directory of network namespaces: %w", err)
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("lock of %s: %w", directory, err)
+	}
+	err = unix.Mount("", directory, "none", unix.MS_SHARED|unix.MS_REC, "")
+	if errors.Is(err, unix.EINVAL) { // not a mount point yet
+		if err := unix.Mount(directory, directory, "none", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("bind mount of %s: %w", directory, err)
+		}
+		err = unix.Mount("", directory, "none", unix.MS_SHARED|unix.MS_REC, "")
+	}
+	if err != nil {
+		return fmt.Errorf("sharing of %s: %w", directory, err)
+	}
+	return nil
+}
+
+func (s *namespaces) name(r role, id string) string {
+	if r == roleSwitch {
+		return s.prefix + string(r)
+	}
+	return s.prefix + string(r) + "-" + id
+}
+
+// make returns the namespace, which it finds or creates, with its settings in force and its loopback up.
+// The caller holds the namespace's lock.
+func (s *namespaces) make(r role, id string) (*namespace, error) {
+	space, err := s.find(r, id)
+	if space != nil || err != nil {
+		return space, err
+	}
+	if err := s.create(s.name(r, id)); err != nil {
+		return nil, fmt.Errorf("new namespace %s: %w", s.name(r, id), err)
+	}
+	return s.find(r, id)
+}
+
+// find returns the namespace, or nil when there is none. One that this process has not seen before is brought
+// up to date, whoever made it.
+func (s *namespaces) find(r role, id string) (*namespace, error) {
+	if r != roleSwitch && !idPattern.MatchString(id) {
+		return nil, fmt.Errorf("id %q cannot name a namespace", id)
+	}
+	name := s.name(r, id)
+	s.mu.Lock()
+	space := s.open[name]
+	s.mu.Unlock()
+	if space != nil {
+		return space, nil
+	}
+	fd, err := openMounted(filepath.Join(directory, name))
+	if fd < 0 || err != nil {
+		return nil, err
+	}
+	space = &namespace{name: name, home: s.home, fd: fd}
+	if err := space.enter(func() error { return furnish(r) }); err != nil {
+		space.close()
+		return nil, err
+	}
+	s.mu.Lock()
+	s.open[name] = space
+	s.mu.Unlock()
+	return space, nil
+}
+
+// nsfsMagic is what statfs says of a bind-mounted namespace (linux/magic.h).
+const nsfsMagic = 0x6e736673
+
+// openMounted opens a bind-mounted namespace; -1 stands for none, or for a file that a crash left without its mount.
+func openMounted(path string) (int, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return -1, nil
+	}
+	if err != nil {
+		return -1, fmt.Errorf("namespace %s: %w", path, err)
+	}
+	var stat unix.Statfs_t
+	if err := unix.Fstatfs(fd, &stat); err != nil || stat.Type != nsfsMagic {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// create makes an empty namespace and gives it a name.
+func (s *namespaces) create(name string) error {
+	path := filepath.Join(directory, name)
+	file, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o444)
+	if err != nil {
+		return err
+	}
+	_ = file.Close()
+
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("unshare: %w", err)
+	}
+	err = unix.Mount(callersNetwork, path, "none", unix.MS_BIND, "")
+	return errors.Join(err, s.home.welcome())
+}
+
+// furnish writes the settings of the role and brings lo up, in the namespace of the calling thread.
+func furnish(r role) error {
+	if err := r.settings().write(); err != nil {
+		return err
+	}
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("netlink: %w", err)
+	}
+	defer h.Close()
+	lo, err := h.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("loopback interface: %w", err)
+	}
+	return h.LinkSetUp(lo)
+}
+
+// remove takes the name away; the kernel takes the namespace when its last socket is closed.
+func (s *namespaces) remove(r role, id string) error {
+	name := s.name(r, id)
+	s.mu.Lock()
+	space := s.open[name]
+	delete(s.open, name)
+	s.mu.Unlock()
+	if space != nil {
+		space.close()
+	}
+	path := filepath.Join(directory, name)
+	// EINVAL: not a mount point, what a crash left between making the file and mounting on it.
+	err := unix.Unmount(path, unix.MNT_DETACH)
+	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("unmounting %s: %w", path, err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("name of a namespace: %w", err)
+	}
+	return nil
+}
+
+// list returns the ids of the namespaces of a role, half-made ones included.
+func (s *namespaces) list(r role) ([]string, error) {
+	entries, err := os.ReadDir(directory)
+	if err != nil {
+		return nil, fmt.Errorf("list of namespaces: %w", err)
+	}
+	var ids []string
+	for _, e := range entries {
+		if id, ok := strings.CutPrefix(e.Name(), s.name(r, "")); ok && idPattern.MatchString(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// close closes the descriptors and leaves the namespaces alone.
+func (s *namespaces) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, space := range s.open {
+		space.close()
+	}
+	clear(s.open)
+	s.home.close()
+}

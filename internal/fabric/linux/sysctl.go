@@ -1,0 +1,87 @@
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// setting is one value below /proc/sys/net.
+type setting struct{ path, value string }
+
+type settings []setting
+
+// settings says how the kernel behaves in a namespace of the role. All that matters is written: a new namespace
+// takes its IPv4 defaults from the host (kernel documentation, ip-sysctl: devconf_inherit_init_net), which may forward.
+func (r role) settings() settings {
+	switch r {
+	case roleSwitch:
+		// Bridges only: no addresses, so no protocol state for every port either.
+		return settings{
+			{"ipv4/ip_forward", "0"},
+			{"ipv6/conf/all/disable_ipv6", "1"},
+			{"ipv6/conf/default/disable_ipv6", "1"},
+		}
+	case roleRouter:
+		// Forwarding first: writing it resets other settings.
+		return append(settings{
+			{"ipv4/ip_forward", "1"},
+			{"ipv6/conf/all/forwarding", "1"},
+		}, everyInterface...)
+	default:
+		return append(settings{
+			{"ipv4/ip_forward", "0"},
+			{"ipv6/conf/all/forwarding", "0"},
+			{"ipv4/ip_local_port_range", "1024\t65535"},
+			{"ipv4/tcp_tw_reuse", "1"},
+			{"ipv4/ip_unprivileged_port_start", "0"},
+		}, everyInterface...)
+	}
+}
+
+// everyInterface holds for the interfaces there are (all) and those to come (default).
+var everyInterface = inAllAndDefault(settings{
+	{"ipv4/conf/%s/rp_filter", "0"},           // a router's legs may see asymmetric paths
+	{"ipv4/conf/%s/accept_redirects", "0"},    // neighbours are other tenants: believe nobody
+	{"ipv4/conf/%s/send_redirects", "0"},      // or hairpin traffic is told to leave its router
+	{"ipv4/conf/%s/arp_ignore", "1"},          // answer only on the card that has the address
+	{"ipv4/conf/%s/arp_announce", "2"},        // and ask only with an address of that card
+	{"ipv4/conf/%s/promote_secondaries", "1"}, // removing one address must not take its neighbours along
+	{"ipv6/conf/%s/accept_ra", "0"},
+	{"ipv6/conf/%s/accept_redirects", "0"},
+	{"ipv6/conf/%s/accept_dad", "0"}, // addresses are assigned, so they work at once
+})
+
+// hostSettings protect the host from what it may hear on the external network.
+func hostSettings(link string) settings {
+	return settings{
+		{"ipv4/conf/" + link + "/accept_redirects", "0"},
+		{"ipv6/conf/" + link + "/accept_redirects", "0"},
+		{"ipv6/conf/" + link + "/accept_ra", "0"},
+	}
+}
+
+func inAllAndDefault(patterns settings) settings {
+	var all settings
+	for _, p := range patterns {
+		all = append(all,
+			setting{fmt.Sprintf(p.path, "all"), p.value},
+			setting{fmt.Sprintf(p.path, "default"), p.value})
+	}
+	return all
+}
+
+// write puts the settings in force in the namespace of the calling thread. A file that does not exist stands
+// for a protocol that the kernel does not have (IPv6 may be switched off).
+func (s settings) write() error {
+	for _, one := range s {
+		path := filepath.Join("/proc/sys/net", one.path)
+		err := os.WriteFile(path, []byte(one.value), 0)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("kernel setting: %w", err)
+		}
+	}
+	return nil
+}
