@@ -356,3 +356,17 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	}
 	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
 }
+
+// connection opens a connection, hears the greeting and leaves it open until the test ends.
+func connection(t testing.TB, dial dialFunc, address string, port uint16) net.Conn {
+	t.Helper()
+	c, err := open(t, dial, address, port, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if _, err := readLine(c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}

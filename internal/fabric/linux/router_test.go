@@ -1,0 +1,170 @@
+package linux
+
+import (
+	"net/netip"
+	"testing"
+
+	"poise/internal/fabric"
+)
+
+// site is a topology to try routers in: the external network 203.0.113.0/24, of which the host has the .1, a router
+// with the leg .2, and the networks red and blue behind it.
+func site() fabric.Topology {
+	gateway := leg("rtr-out", "public", "203.0.113.2/24")
+	return fabric.Topology{
+		Networks: []fabric.Network{
+			{ID: "public", MTU: 1500, External: true, Subnets: []fabric.Subnet{{
+				ID: "public-subnet", CIDR: netip.MustParsePrefix("203.0.113.0/24"), Gateway: netip.MustParseAddr("203.0.113.1"),
+			}}},
+			{ID: "red", MTU: 1450},
+			{ID: "blue", MTU: 1450},
+		},
+		Routers: []fabric.Router{{
+			ID: "rtr",
+			Interfaces: []fabric.RouterPort{
+				leg("rtr-red", "red", "10.0.0.1/24"),
+				leg("rtr-blue", "blue", "10.0.1.1/24"),
+			},
+			Gateway: &gateway, SNAT: true, NextHop: netip.MustParseAddr("203.0.113.1"),
+		}},
+	}
+}
+
+func leg(id, network, prefix string) fabric.RouterPort {
+	return fabric.RouterPort{
+		PortID: id, NetworkID: network, MAC: macOf(id), Addresses: []netip.Prefix{netip.MustParsePrefix(prefix)},
+	}
+}
+
+func floatingIP(address, fixed, router string) fabric.FloatingIP {
+	return fabric.FloatingIP{
+		ID: address, Address: netip.MustParseAddr(address), Fixed: netip.MustParseAddr(fixed), RouterID: router,
+	}
+}
+
+func TestRouter(t *testing.T) {
+	f := newFabric(t)
+	topology := site()
+	topology.FloatingIPs = []fabric.FloatingIP{floatingIP("203.0.113.50", "10.0.0.5", "rtr")}
+	apply(t, f, topology)
+	lb := plug(t, f, "lb", port("vip", "red", "10.0.0.5/24"))
+	neighbour := plugServer(t, f, "neighbour", port("neighbour", "red", "10.0.0.9/24"))
+	other := plugServer(t, f, "other", port("other", "blue", "10.0.1.9/24"))
+	service := serve(t, lb.Net, "10.0.0.5", "lb")
+	outside := serve(t, f.spaces.home, "203.0.113.1", "host")
+
+	tests := []struct {
+		name    string
+		dial    dialFunc
+		address string
+		port    uint16
+		want    string
+	}{
+		{"host by floating IP", hostDial, "203.0.113.50", service, "lb to 203.0.113.1"},
+		{"out, masqueraded", dialer(neighbour.Net), "203.0.113.1", outside, "host to 203.0.113.2"},
+		{"out, from its floating IP", dialer(lb.Net), "203.0.113.1", outside, "host to 203.0.113.50"},
+		{"between inside networks, untranslated", dialer(other.Net), "10.0.0.5", service, "lb to 10.0.1.9"},
+		{"hairpin from the same network", dialer(neighbour.Net), "203.0.113.50", service, "lb to 203.0.113.2"},
+		{"hairpin from another network", dialer(other.Net), "203.0.113.50", service, "lb to 203.0.113.2"},
+		{"hairpin to itself", dialer(lb.Net), "203.0.113.50", service, "lb to 203.0.113.50"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { wantGreeting(t, tt.dial, tt.address, tt.port, tt.want) })
+	}
+}
+
+func TestRouterWithoutSNATKeepsFloatingIPs(t *testing.T) {
+	f := newFabric(t)
+	topology := site()
+	topology.Routers[0].SNAT = false
+	topology.FloatingIPs = []fabric.FloatingIP{floatingIP("203.0.113.50", "10.0.0.5", "rtr")}
+	apply(t, f, topology)
+	lb := plug(t, f, "lb", port("vip", "red", "10.0.0.5/24"))
+	neighbour := plugServer(t, f, "neighbour", port("neighbour", "red", "10.0.0.9/24"))
+	service := serve(t, lb.Net, "10.0.0.5", "lb")
+	outside := serve(t, f.spaces.home, "203.0.113.1", "host")
+
+	wantGreeting(t, hostDial, "203.0.113.50", service, "lb to 203.0.113.1")
+	wantGreeting(t, dialer(neighbour.Net), "203.0.113.50", service, "lb to 203.0.113.2")
+	if got, err := hear(t, dialer(neighbour.Net), "203.0.113.1", outside); err == nil {
+		t.Errorf("without SNAT the host answers %q", got)
+	}
+}
+
+func TestFloatingIPMoves(t *testing.T) {
+	second := leg("rtr2-out", "public", "203.0.113.3/24")
+	other := fabric.Router{
+		ID: "a-rtr2", Interfaces: []fabric.RouterPort{leg("rtr2-blue", "blue", "10.0.1.2/24")},
+		Gateway: &second, SNAT: true, NextHop: netip.MustParseAddr("203.0.113.1"),
+	}
+	f := newFabric(t)
+	topology := site()
+	topology.Routers = append(topology.Routers, other)
+	apply(t, f, topology)
+	from := plug(t, f, "from", port("from-vip", "red", "10.0.0.5/24"))
+	to := plug(t, f, "to", port("to-vip", "red", "10.0.0.6/24"))
+	far := plug(t, f, "far", fabric.Port{
+		ID: "far-vip", NetworkID: "blue", MAC: macOf("far-vip"), MTU: 1450,
+		Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.1.7/24")}, Gateways: []netip.Addr{netip.MustParseAddr("10.0.1.2")},
+	})
+	ports := map[string]uint16{
+		"from": serve(t, from.Net, "10.0.0.5", "from"),
+		"to":   serve(t, to.Net, "10.0.0.6", "to"),
+		"far":  serve(t, far.Net, "10.0.1.7", "far"),
+	}
+	moves := []struct{ name, fixed, router string }{
+		{"from", "10.0.0.5", "rtr"},
+		{"to", "10.0.0.6", "rtr"},
+		{"far", "10.0.1.7", "a-rtr2"},
+		{"from", "10.0.0.5", "rtr"},
+		{"far", "10.0.1.7", "a-rtr2"},
+	}
+	for _, m := range moves {
+		topology.FloatingIPs = []fabric.FloatingIP{floatingIP("203.0.113.50", m.fixed, m.router)}
+		apply(t, f, topology)
+		wantGreeting(t, hostDial, "203.0.113.50", ports[m.name], m.name+" to 203.0.113.1")
+	}
+}
+
+// A connection by a floating IP that now points elsewhere must not go on as if nothing had happened.
+func TestMovedFloatingIPEndsItsConnections(t *testing.T) {
+	f := newFabric(t)
+	topology := site()
+	topology.FloatingIPs = []fabric.FloatingIP{
+		floatingIP("203.0.113.50", "10.0.0.5", "rtr"),
+		floatingIP("203.0.113.51", "10.0.0.6", "rtr"),
+	}
+	apply(t, f, topology)
+	moved := plug(t, f, "moved", port("moved-vip", "red", "10.0.0.5/24"))
+	kept := plug(t, f, "kept", port("kept-vip", "red", "10.0.0.6/24"))
+	movedConn := connection(t, hostDial, "203.0.113.50", serve(t, moved.Net, "10.0.0.5", "moved"))
+	keptConn := connection(t, hostDial, "203.0.113.51", serve(t, kept.Net, "10.0.0.6", "kept"))
+
+	topology.FloatingIPs[0] = floatingIP("203.0.113.50", "10.0.0.6", "rtr")
+	apply(t, f, topology)
+	stillAlive(t, keptConn)
+	if _, err := movedConn.Write([]byte("ping\n")); err == nil {
+		if line, err := readLine(movedConn); err == nil {
+			t.Errorf("the old load balancer still answers %q", line)
+		}
+	}
+}
+
+func TestRouterLosesItsGateway(t *testing.T) {
+	f := newFabric(t)
+	topology := site()
+	topology.FloatingIPs = []fabric.FloatingIP{floatingIP("203.0.113.50", "10.0.0.5", "rtr")}
+	apply(t, f, topology)
+	lb := plug(t, f, "lb", port("vip", "red", "10.0.0.5/24"))
+	other := plugServer(t, f, "other", port("other", "blue", "10.0.1.9/24"))
+	service := serve(t, lb.Net, "10.0.0.5", "lb")
+	wantGreeting(t, hostDial, "203.0.113.50", service, "lb to 203.0.113.1")
+
+	topology.Routers[0].Gateway = nil
+	topology.FloatingIPs = nil
+	apply(t, f, topology)
+	wantGreeting(t, dialer(other.Net), "10.0.0.5", service, "lb to 10.0.1.9")
+	if got, err := hear(t, hostDial, "203.0.113.50", service); err == nil {
+		t.Errorf("the floating IP still answers %q", got)
+	}
+}
