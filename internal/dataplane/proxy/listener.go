@@ -1,0 +1,259 @@
+package proxy
+
+import (
+	"errors"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"poise/internal/dataplane"
+	"poise/internal/dataplane/balance"
+)
+
+const (
+	// acceptsPerEvent is how many connections a loop takes before it looks at the others it has.
+	acceptsPerEvent = 32
+	// loadSlack is by how many connections, and a quarter, a loop may be ahead of the least busy one before it hands a
+	// new connection over; handing over costs a wake-up.
+	loadSlack = 4
+)
+
+// listener is one listener of the configuration, with a socket for each address. It lives as long as its connections,
+// which may be longer than it is configured.
+type listener struct {
+	id       string
+	server   *Server
+	setup    atomic.Pointer[setup]
+	admitted atomic.Int64 // connections and accepts under way; never above the limit
+	active   atomic.Int64
+	total    atomic.Uint64
+	bytesIn  atomic.Uint64
+	bytesOut atomic.Uint64
+	errors   atomic.Uint64
+
+	mu      sync.Mutex // guards sockets and writes to paused
+	sockets map[netip.AddrPort]*socket
+	paused  atomic.Uint32 // the reasons for which nothing is accepted
+}
+
+// The reasons for which a listener pauses.
+const (
+	pausedLimit   = 1 << iota // the connection limit is reached
+	pausedStarved             // there was no descriptor for another connection
+)
+
+// setup is what a connection needs of the configuration with which it started.
+type setup struct {
+	allowed          []netip.Prefix
+	limit            int64
+	balancer         *balance.Balancer // nil: no pool
+	clientTimeoutMs  int64
+	memberTimeoutMs  int64
+	connectTimeoutMs int64
+}
+
+func newSetup(l dataplane.Listener, b *balance.Balancer) *setup {
+	limit := int64(l.ConnectionLimit)
+	if limit <= 0 {
+		limit = dataplane.DefaultConnectionLimit
+	}
+	return &setup{
+		allowed: l.AllowedCIDRs, limit: limit, balancer: b,
+		clientTimeoutMs:  milliseconds(l.ClientTimeout),
+		memberTimeoutMs:  milliseconds(l.MemberTimeout),
+		connectTimeoutMs: milliseconds(l.ConnectTimeout),
+	}
+}
+
+func milliseconds(d time.Duration) int64 { return max(d.Milliseconds(), 1) }
+
+func (s *setup) allows(client netip.Addr) bool {
+	for _, prefix := range s.allowed {
+		if prefix.Contains(client) {
+			return true
+		}
+	}
+	return len(s.allowed) == 0
+}
+
+// socket is a listening socket; every loop accepts from it.
+type socket struct {
+	listener *listener
+	fd       int
+	seats    []seat
+}
+
+// seat is a socket's place in one loop.
+type seat struct {
+	loop       *loop
+	place      uint32
+	generation int32
+}
+
+// rest is a listener that pauses for want of descriptors.
+type rest struct {
+	listener *listener
+	untilMs  int64
+}
+
+// open starts to accept on a listening socket's descriptor.
+func (ln *listener) open(addr netip.AddrPort, fd int, e *Engine) {
+	s := &socket{listener: ln, fd: fd}
+	var mu sync.Mutex
+	e.onEachLoop(func(l *loop) {
+		place, generation := l.listeners.put(s)
+		mu.Lock()
+		defer mu.Unlock()
+		s.seats = append(s.seats, seat{l, place, generation})
+	})
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	ln.sockets[addr] = s
+	if ln.paused.Load() == 0 {
+		s.watch()
+	}
+}
+
+// shut closes the socket at addr. It returns when no loop uses it any more, so that its descriptor may be used again.
+func (ln *listener) shut(addr netip.AddrPort, e *Engine) {
+	ln.mu.Lock()
+	s := ln.sockets[addr]
+	delete(ln.sockets, addr)
+	s.unwatch()
+	ln.mu.Unlock()
+	e.onEachLoop(func(l *loop) {
+		for _, seat := range s.seats {
+			if seat.loop == l {
+				l.listeners.remove(seat.place)
+			}
+		}
+	})
+	_ = unix.Close(s.fd)
+}
+
+// watch has one of the loops woken for each connection. The error could only be that of a descriptor which is not
+// one, or of a kernel without memory; the socket is then silent in that loop.
+func (s *socket) watch() {
+	for _, seat := range s.seats {
+		_ = seat.loop.watch(unix.EPOLL_CTL_ADD, s.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE, kindListener, seat.place, seat.generation)
+	}
+}
+
+func (s *socket) unwatch() {
+	for _, seat := range s.seats {
+		_ = seat.loop.watch(unix.EPOLL_CTL_DEL, s.fd, 0, kindListener, seat.place, seat.generation)
+	}
+}
+
+// pause stops accepting; clients wait in the kernel's backlog.
+func (ln *listener) pause(reason uint32) {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	if ln.paused.Or(reason) == 0 {
+		for _, s := range ln.sockets {
+			s.unwatch()
+		}
+	}
+}
+
+func (ln *listener) resume(reason uint32) {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	if ln.paused.And(^reason) == reason {
+		for _, s := range ln.sockets {
+			s.watch()
+		}
+	}
+}
+
+// admit reserves a place for one connection, or pauses the listener at its limit.
+func (ln *listener) admit() bool {
+	if ln.admitted.Add(1) <= ln.setup.Load().limit {
+		return true
+	}
+	ln.admitted.Add(-1)
+	ln.pause(pausedLimit)
+	ln.resumeBelowLimit() // a connection may have ended before it could see the pause
+	return false
+}
+
+// leave gives a place back.
+func (ln *listener) leave() {
+	ln.admitted.Add(-1)
+	ln.resumeBelowLimit()
+}
+
+func (ln *listener) resumeBelowLimit() {
+	if ln.paused.Load()&pausedLimit != 0 && ln.admitted.Load() < ln.setup.Load().limit {
+		ln.resume(pausedLimit)
+	}
+}
+
+// accept takes waiting connections, until there are no more or something forbids it.
+func (l *loop) accept(s *socket) {
+	for range acceptsPerEvent {
+		if !s.listener.admit() {
+			return
+		}
+		if !l.engine.budget.take(connDescriptors) {
+			s.listener.leave()
+			l.starve(s.listener, errBudget)
+			return
+		}
+		fd, errno := accept4(s.fd, &l.addr)
+		if errno == 0 {
+			l.welcome(s.listener, fd, l.addr.addrPort())
+			continue
+		}
+		l.engine.budget.give(connDescriptors)
+		s.listener.leave()
+		switch errno {
+		case syscall.EAGAIN:
+			return
+		case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
+			l.starve(s.listener, errno)
+			return
+		}
+		// What is left (ECONNABORTED and the network's errors, see accept(2)) concerns only the client that came.
+	}
+}
+
+var errBudget = errors.New("the process's limit is reached")
+
+// starve pauses a listener for a while.
+func (l *loop) starve(ln *listener, cause error) {
+	l.engine.budget.exhausted(cause)
+	ln.pause(pausedStarved)
+	l.starved = append(l.starved, rest{ln, l.nowMs + starvedRetryMs})
+}
+
+// welcome gives an accepted connection to a loop.
+func (l *loop) welcome(ln *listener, fd int32, client netip.AddrPort) {
+	setup := ln.setup.Load()
+	if !setup.allows(client.Addr()) {
+		closeSocket(fd, true)
+		l.engine.budget.give(connDescriptors)
+		ln.leave()
+		return
+	}
+	ln.total.Add(1)
+	ln.active.Add(1)
+	to := l.engine.leastBusy()
+	if l.load.Load() <= to.load.Load()*5/4+loadSlack {
+		to = l
+	}
+	to.load.Add(1)
+	if to == l {
+		l.begin(ln, setup, fd, client)
+		return
+	}
+	if !to.post(func() { to.begin(ln, setup, fd, client) }) {
+		to.load.Add(-1)
+		l.load.Add(1)
+		l.begin(ln, setup, fd, client)
+	}
+}

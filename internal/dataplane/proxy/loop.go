@@ -1,0 +1,211 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	eventsPerWait = 128
+	// starvedRetryMs is how long accepting rests when there was no descriptor left.
+	starvedRetryMs = 100
+)
+
+// loop is one event loop: an epoll instance and the goroutine that waits for it. What it holds belongs to that
+// goroutine alone; everybody else posts functions to it.
+type loop struct {
+	engine *Engine
+	epfd   int
+	wakefd int // an eventfd: something was posted
+
+	conns       table[conn]
+	listeners   table[socket]
+	wheel       wheel
+	pipes       pipePool
+	idleConns   []*conn
+	idleBuffers []*[bufferSize]byte
+	nowMs       int64 // since the process started, as of the last wait
+	unread      []*conn
+	starved     []rest
+	load        atomic.Int64
+
+	events   [eventsPerWait]unix.EpollEvent
+	scratch  [bufferSize]byte // what was just read; only what cannot be written at once moves to a buffer
+	addr     rawAddr          // of the accept or connect at hand
+	stopping bool
+
+	mu     sync.Mutex // guards posted and closed
+	posted []func()
+	closed bool
+}
+
+var processStart = time.Now()
+
+func sinceStartMs() int64 { return int64(time.Since(processStart) / time.Millisecond) }
+
+// The kinds of descriptors that a loop waits for; an event carries the kind, the place in the kind's table and the
+// place's generation, by which an event for something that is gone already is told apart.
+const (
+	kindClient = iota
+	kindMember
+	kindListener
+	kindWake
+)
+
+func token(kind int, place uint32, generation int32) (low, high int32) {
+	return int32(place<<2 | uint32(kind)), generation
+}
+
+func newLoop(e *Engine) (*loop, error) {
+	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("event loop: %w", err)
+	}
+	wakefd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		_ = unix.Close(epfd)
+		return nil, fmt.Errorf("event loop's wake-up: %w", err)
+	}
+	l := &loop{engine: e, epfd: epfd, wakefd: wakefd, nowMs: sinceStartMs()}
+	l.pipes.budget = e.budget
+	l.wheel.tick = l.nowMs / tickMs
+	low, high := token(kindWake, 0, 0)
+	err = unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, wakefd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: low, Pad: high})
+	if err != nil {
+		l.release()
+		return nil, fmt.Errorf("event loop's wake-up: %w", err)
+	}
+	return l, nil
+}
+
+func (l *loop) run() {
+	defer l.release()
+	for !l.stopping {
+		n := l.wait()
+		l.nowMs = sinceStartMs()
+		for i := range n {
+			l.dispatch(&l.events[i])
+		}
+		l.readOn()
+		l.wheel.advance(l.nowMs, (*conn).onTimer)
+		l.retryStarved()
+	}
+}
+
+// wait blocks until something is ready or due.
+func (l *loop) wait() int {
+	timeoutMs := l.wheel.waitMs(l.nowMs)
+	if len(l.starved) > 0 && (timeoutMs < 0 || timeoutMs > starvedRetryMs) {
+		timeoutMs = starvedRetryMs
+	}
+	if len(l.unread) > 0 {
+		timeoutMs = 0
+	}
+	n, err := unix.EpollWait(l.epfd, l.events[:], int(timeoutMs))
+	if err != nil { // EINTR; anything else would be a bug of this file
+		return 0
+	}
+	return n
+}
+
+func (l *loop) dispatch(e *unix.EpollEvent) {
+	place := uint32(e.Fd) >> 2
+	switch kind := e.Fd & 3; kind {
+	case kindWake:
+		l.runPosted()
+	case kindListener:
+		if s := l.listeners.at(place, e.Pad); s != nil {
+			l.accept(s)
+		}
+	default:
+		if c := l.conns.at(place, e.Pad); c != nil {
+			c.onEvent(int(kind), e.Events)
+		}
+	}
+}
+
+// readOn continues the connections that had more to read than one turn allows.
+func (l *loop) readOn() {
+	turn := l.unread
+	l.unread = nil
+	for _, c := range turn {
+		c.queued = false
+		if c.state == relaying {
+			c.relay()
+		}
+	}
+}
+
+func (l *loop) retryStarved() {
+	if len(l.starved) == 0 || l.nowMs < l.starved[0].untilMs {
+		return
+	}
+	resting := l.starved
+	l.starved = nil
+	for _, r := range resting {
+		r.listener.resume(pausedStarved)
+	}
+}
+
+// post has the loop run f soon. It says false, and f is not run, after the loop has ended.
+func (l *loop) post(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.posted = append(l.posted, f)
+	if len(l.posted) == 1 {
+		var one [8]byte
+		binary.NativeEndian.PutUint64(one[:], 1)
+		_, _ = unix.Write(l.wakefd, one[:]) // fails only when the counter is at its highest: the loop is awake then
+	}
+	return true
+}
+
+func (l *loop) runPosted() {
+	var count [8]byte
+	_, _ = unix.Read(l.wakefd, count[:])
+	l.mu.Lock()
+	posted := l.posted
+	l.posted = nil
+	l.mu.Unlock()
+	for _, f := range posted {
+		f()
+	}
+}
+
+// release ends what the loop holds, connections included, and runs what was posted last, so that nobody waits for it.
+func (l *loop) release() {
+	for c := range l.conns.all() {
+		c.close(abort)
+	}
+	l.mu.Lock()
+	l.closed = true
+	posted := l.posted
+	l.mu.Unlock()
+	for _, f := range posted {
+		f()
+	}
+	l.pipes.close()
+	_ = unix.Close(l.wakefd)
+	_ = unix.Close(l.epfd)
+}
+
+// watch adds or changes a descriptor in the loop's epoll instance. It may be called from any goroutine.
+func (l *loop) watch(op, fd int, events uint32, kind int, place uint32, generation int32) error {
+	low, high := token(kind, place, generation)
+	event := unix.EpollEvent{Events: events, Fd: low, Pad: high}
+	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(l.epfd), uintptr(op), uintptr(fd),
+		uintptr(unsafe.Pointer(&event)), 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+package proxy
+
+import "golang.org/x/sys/unix"
+
+const (
+	// pipeSize is asked of the kernel; one that gives less is fine.
+	pipeSize = 1 << 20
+	// maxIdlePipes of one loop wait for their next use; a loop in which nobody is slow uses one.
+	maxIdlePipes = 8
+	// maxPipes of one loop exist at once. Beyond, bytes are copied: the kernel shrinks the pipes of a user who has
+	// many (64 MiB altogether, pipe-user-pages-soft), and each costs two descriptors.
+	maxPipes = 32
+)
+
+// pipe carries bytes from socket to socket inside the kernel.
+type pipe struct {
+	r, w int
+	n    int // bytes in it
+}
+
+// pipePool keeps the pipes of one loop.
+type pipePool struct {
+	budget *budget
+	idle   []*pipe
+	open   int
+}
+
+// get is nil when there may be no more pipes.
+func (p *pipePool) get() *pipe {
+	if n := len(p.idle); n > 0 {
+		last := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		return last
+	}
+	if p.open >= maxPipes || !p.budget.take(2) {
+		return nil
+	}
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		p.budget.give(2)
+		return nil
+	}
+	p.open++
+	_, _ = unix.FcntlInt(uintptr(fds[0]), unix.F_SETPIPE_SZ, pipeSize) // EPERM: it stays at the kernel's size
+	return &pipe{r: fds[0], w: fds[1]}
+}
+
+// put takes a pipe back; one with bytes in it cannot be used again.
+func (p *pipePool) put(used *pipe) {
+	if used.n == 0 && len(p.idle) < maxIdlePipes {
+		p.idle = append(p.idle, used)
+		return
+	}
+	p.discard(used)
+}
+
+func (p *pipePool) discard(used *pipe) {
+	_ = unix.Close(used.r)
+	_ = unix.Close(used.w)
+	p.open--
+	p.budget.give(2)
+}
+
+func (p *pipePool) close() {
+	for _, idle := range p.idle {
+		p.discard(idle)
+	}
+	p.idle = nil
+}

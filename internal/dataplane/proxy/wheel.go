@@ -1,0 +1,96 @@
+package proxy
+
+import "math/bits"
+
+// The wheel's measures: deadlines are met within one tick, and looked at again every horizon of 51 s at least.
+const (
+	tickMs     = 50
+	wheelSlots = 1024 // a multiple of 64
+)
+
+// wheel holds connections by deadline. It is cheap where a deadline is moved with every byte: such a move is not
+// told to the wheel; when the old deadline comes, the connection says whether it has a new one.
+type wheel struct {
+	slots    [wheelSlots]*conn
+	occupied [wheelSlots / 64]uint64
+	tick     int64 // the last tick that was fired
+}
+
+// timer is a connection's place in the wheel.
+type timer struct {
+	next, prev *conn
+	slot       int16
+	set        bool
+	dueMs      int64 // beyond the horizon it is set again on the way
+}
+
+// set places c, which may be in the wheel already, at its deadline.
+func (w *wheel) set(c *conn, dueMs int64) {
+	w.remove(c)
+	tick := max((dueMs+tickMs-1)/tickMs, w.tick+1)
+	tick = min(tick, w.tick+wheelSlots-1)
+	slot := int16(tick % wheelSlots)
+	head := w.slots[slot]
+	c.timer = timer{next: head, slot: slot, set: true, dueMs: dueMs}
+	if head != nil {
+		head.timer.prev = c
+	}
+	w.slots[slot] = c
+	w.occupied[slot/64] |= 1 << (slot % 64)
+}
+
+func (w *wheel) remove(c *conn) {
+	t := &c.timer
+	if !t.set {
+		return
+	}
+	if t.next != nil {
+		t.next.timer.prev = t.prev
+	}
+	if t.prev != nil {
+		t.prev.timer.next = t.next
+	} else {
+		w.slots[t.slot] = t.next
+		if t.next == nil {
+			w.occupied[t.slot/64] &^= 1 << (t.slot % 64)
+		}
+	}
+	*t = timer{}
+}
+
+// advance takes every connection out whose time has come by now, and hands it to fire.
+func (w *wheel) advance(nowMs int64, fire func(*conn)) {
+	last := nowMs / tickMs
+	w.tick = max(w.tick, last-wheelSlots) // after a long sleep one turn meets every slot
+	for w.tick < last {
+		w.tick++
+		for slot := w.tick % wheelSlots; w.slots[slot] != nil; {
+			c := w.slots[slot]
+			if due := c.timer.dueMs; due > nowMs { // beyond the horizon
+				w.set(c, due)
+				continue
+			}
+			w.remove(c)
+			fire(c)
+		}
+	}
+}
+
+// waitMs is the time until the next occupied slot fires; -1 when the wheel is empty.
+func (w *wheel) waitMs(nowMs int64) int64 {
+	start := (w.tick + 1) % wheelSlots
+	for i := range int64(len(w.occupied) + 1) {
+		word := (start/64 + i) % int64(len(w.occupied))
+		mask := w.occupied[word]
+		if i == 0 {
+			mask &= ^uint64(0) << (start % 64)
+		}
+		if mask == 0 {
+			continue
+		}
+		slot := word*64 + int64(bits.TrailingZeros64(mask))
+		distance := (slot - start + wheelSlots) % wheelSlots
+		return max((w.tick+1+distance)*tickMs-nowMs, 0)
+	}
+	return -1
+}
