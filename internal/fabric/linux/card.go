@@ -114,7 +114,7 @@ func (f *Fabric) install(space *namespace, h *netlink.Handle, c card) (freshCard
 	if err != nil {
 		return freshCard{}, err
 	}
-	if isNew {
+	if isNew || c.movesFrom(inside, outside, bridge) {
 		added = c.addresses
 	}
 	if err := f.adjust(h, inside, outside, bridge, c); err != nil {
@@ -154,6 +154,12 @@ func (f *Fabric) insert(space *namespace, c card, bridge netlink.Link) error {
 		return fmt.Errorf("veth pair: %w", err)
 	}
 	return nil
+}
+
+// movesFrom says whether neighbours know the card by another MAC address, or other neighbours know it.
+func (c card) movesFrom(inside, outside, bridge netlink.Link) bool {
+	return c.mac != nil && !bytes.Equal(inside.Attrs().HardwareAddr, c.mac) ||
+		outside.Attrs().MasterIndex != bridge.Attrs().Index
 }
 
 // adjust changes what differs of the two ends, and brings the card up.

@@ -206,7 +206,7 @@ func serve(t testing.TB, on dataplane.Net, address, greeting string) (port uint1
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		greet(l, greeting)
+		greet(t.Context(), l, greeting)
 	}()
 	t.Cleanup(func() {
 		l.Close()
@@ -215,8 +215,9 @@ func serve(t testing.TB, on dataplane.Net, address, greeting string) (port uint1
 	return l.Addr().(*net.TCPAddr).AddrPort().Port()
 }
 
-// greet serves one connection after another: the greeting, the peer's address, then an echo until the peer closes.
-func greet(l net.Listener, greeting string) {
+// greet serves one connection after another: the greeting, the peer's address, then an echo until the peer closes or
+// the test ends.
+func greet(ctx context.Context, l net.Listener, greeting string) {
 	conns := make(chan struct{}, 16)
 	defer func() {
 		for range cap(conns) {
@@ -232,7 +233,7 @@ func greet(l net.Listener, greeting string) {
 		go func() {
 			defer func() { <-conns }()
 			defer c.Close()
-			_ = c.SetDeadline(time.Now().Add(patience))
+			defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Now()) })()
 			peer := c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 			fmt.Fprintf(c, "%s to %s\n", greeting, peer)
 			echo(c)

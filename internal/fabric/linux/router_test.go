@@ -1,8 +1,11 @@
 package linux
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"poise/internal/fabric"
 )
@@ -143,10 +146,11 @@ func TestMovedFloatingIPEndsItsConnections(t *testing.T) {
 	topology.FloatingIPs[0] = floatingIP("203.0.113.50", "10.0.0.6", "rtr")
 	apply(t, f, topology)
 	stillAlive(t, keptConn)
-	if _, err := movedConn.Write([]byte("ping\n")); err == nil {
-		if line, err := readLine(movedConn); err == nil {
-			t.Errorf("the old load balancer still answers %q", line)
-		}
+	if _, err := movedConn.Write([]byte("ping\n")); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := readLine(movedConn); !errors.Is(err, unix.ECONNRESET) {
+		t.Errorf("after the move the connection reads %q, %v; want a reset", line, err)
 	}
 }
 
