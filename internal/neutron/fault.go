@@ -1,0 +1,66 @@
+package neutron
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"poise/internal/rest"
+)
+
+// refusal is an answer in Neutron's form: its type is an exception's name there and part of the wire.
+type refusal struct {
+	status  int
+	kind    string
+	message string
+}
+
+func (r *refusal) Error() string { return r.message }
+
+func badRequest(kind, format string, args ...any) error {
+	return &refusal{http.StatusBadRequest, kind, fmt.Sprintf(format, args...)}
+}
+
+func invalid(name, format string, args ...any) error {
+	return badRequest("HTTPBadRequest", "Invalid input for %s. Reason: %s.", name, fmt.Sprintf(format, args...))
+}
+
+func conflict(kind, format string, args ...any) error {
+	return &refusal{http.StatusConflict, kind, fmt.Sprintf(format, args...)}
+}
+
+func notFound(kind, format string, args ...any) error {
+	return &refusal{http.StatusNotFound, kind, fmt.Sprintf(format, args...)}
+}
+
+// forbidden says that the policy keeps the caller from what rule names ("create_network:shared").
+func forbidden(rule string) error {
+	return &refusal{http.StatusForbidden, "PolicyNotAuthorized", fmt.Sprintf("rule:%s is disallowed by policy", rule)}
+}
+
+func unsupported(what string) error {
+	return &refusal{http.StatusNotImplemented, "NotImplementedError", what + " are not supported."}
+}
+
+// fault writes err as Neutron's JSON. What is not a refusal is logged, and its detail stays in the log.
+func (s *Service) fault(w http.ResponseWriter, r *http.Request, err error) {
+	var refused *refusal
+	switch {
+	case errors.As(err, &refused):
+	case errors.Is(err, rest.ErrNoRoute):
+		refused = &refusal{http.StatusNotFound, "HTTPNotFound", "The resource could not be found."}
+	case errors.Is(err, rest.ErrMethod):
+		refused = &refusal{http.StatusMethodNotAllowed, "HTTPMethodNotAllowed", "The method is not allowed for this resource."}
+	case errors.Is(err, rest.ErrBodyTooLarge):
+		refused = &refusal{http.StatusRequestEntityTooLarge, "HTTPRequestEntityTooLarge", "The request body is too large."}
+	default:
+		s.log.ErrorContext(r.Context(), "request failed", "request", rest.RequestID(r.Context()), "err", err)
+		refused = &refusal{
+			http.StatusInternalServerError, "HTTPInternalServerError",
+			"Request failed: internal server error while processing your request.",
+		}
+	}
+	rest.WriteJSON(w, refused.status, map[string]any{
+		"NeutronError": map[string]any{"type": refused.kind, "message": refused.message, "detail": ""},
+	})
+}

@@ -1,0 +1,3 @@
+package neutron
+
+func balancerDevice(id string) string { return "lb-" + id }
