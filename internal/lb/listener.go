@@ -127,7 +127,7 @@ func (t *LoadBalancer) setDefaultPool(l *Listener, in Opt[string]) error {
 func (t *LoadBalancer) checkCIDRs(cidrs []netip.Prefix) error {
 	for _, c := range cidrs {
 		if c.Addr().Is4() != t.VIP.Address.Is4() {
-			return ErrValidation("allowed_cidrs", "CIDR %s IP version incompatible with all VIPs [%s] IP version.", c, t.VIP.Address)
+			return ErrValidation("allowed_cidrs", "CIDR %s IP version incompatible with all VIPs ['%s'] IP version.", c, t.VIP.Address)
 		}
 	}
 	return nil

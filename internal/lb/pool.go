@@ -8,6 +8,9 @@ type PoolAttrs struct {
 	Description Opt[string]
 	Algorithm   Opt[Algorithm]
 	Persistence Opt[SessionPersistence] // an empty Type keeps the stored one
+	// PersistenceOptions names the further attributes of session_persistence that the request gave (cookie_name,
+	// persistence_timeout, persistence_granularity).
+	PersistenceOptions []string
 }
 
 // PoolCreate makes a pool. ListenerID, when set, gets it as its default pool.
@@ -108,7 +111,7 @@ func setPool(p *Pool, in PoolAttrs) error {
 		return ErrOption("lb_algorithm", "None", "lb_algorithm")
 	}
 	if in.Persistence.Set {
-		persistence, err := mergePersistence(p.Persistence, in.Persistence)
+		persistence, err := mergePersistence(p.Persistence, in.Persistence, in.PersistenceOptions)
 		if err != nil {
 			return err
 		}
@@ -119,7 +122,7 @@ func setPool(p *Pool, in PoolAttrs) error {
 	return nil
 }
 
-func mergePersistence(stored *SessionPersistence, in Opt[SessionPersistence]) (*SessionPersistence, error) {
+func mergePersistence(stored *SessionPersistence, in Opt[SessionPersistence], options []string) (*SessionPersistence, error) {
 	if in.Null {
 		return nil, nil
 	}
@@ -132,6 +135,12 @@ func mergePersistence(stored *SessionPersistence, in Opt[SessionPersistence]) (*
 		return nil, &Error{Code: Invalid, Field: "type", Message: "Invalid input for field/attribute type. Value: 'None'. Mandatory field missing."}
 	case !slices.Contains(PersistenceTypes, wanted.Type):
 		return nil, ErrOption("type", wanted.Type, "session_persistence")
+	case slices.Contains(options, "persistence_timeout"), slices.Contains(options, "persistence_granularity"):
+		return nil, ErrValidation("session_persistence", "persistence_timeout and persistence_granularity is only for UDP and SCTP protocol pools.")
+	case slices.Contains(options, "cookie_name") && wanted.Type != "APP_COOKIE":
+		return nil, ErrValidation("cookie_name", `Field "cookie_name" can only be specified with session persistence of type "APP_COOKIE".`)
+	case !slices.Contains(options, "cookie_name") && wanted.Type == "APP_COOKIE":
+		return nil, ErrValidation("cookie_name", `Field "cookie_name" must be specified when using the "APP_COOKIE" session persistence type.`)
 	case wanted.Type != "SOURCE_IP":
 		return nil, ErrUnsupported("session_persistence", "session persistence %s needs an HTTP pool.", wanted.Type)
 	}

@@ -1,2 +1,63 @@
-// Package octavia is the Octavia v2 wire.
+// Package octavia is the Octavia v2 wire: routes, JSON shapes, filters, paging, faults and authorisation. It is the only
+// room that knows Octavia's JSON and fault format; what a request means is decided in lb, and carried out by the
+// [Control] that it is given.
+//
+// A request goes through the same steps whatever it is about: the token (401), the Accept header (406), the route (404,
+// 405), the body against the resource's attribute table (400), the object or its parent (404), the policy (403), and
+// then the change itself with the rules of lb (400, 409, 501).
+//
+// Each resource is a table of attributes ([resource], in the file of its name). Decoding, rendering, field selection,
+// filters and sorting all come from that table.
 package octavia
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"poise/internal/rest"
+)
+
+// Config is what an [API] works with.
+type Config struct {
+	Control     Control
+	Verifier    rest.Verifier
+	PublicURL   string // the public address of this API, without a trailing slash; links begin with it
+	IdentityURL string // the public address of the identity API, told to clients without a valid token
+	Log         *slog.Logger
+}
+
+// API serves the Octavia v2 API.
+type API struct {
+	Config
+}
+
+// New makes an API.
+func New(c Config) *API {
+	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
+	return &API{Config: c}
+}
+
+// Handler serves the API at the root: whoever mounts it below a prefix strips that prefix. It expects [rest.Frame]
+// around it.
+func (a *API) Handler() http.Handler {
+	open := rest.Routes(a.openRoutes(), a.fault)
+	closed := rest.Authenticate(a.Verifier, a.IdentityURL, a.negotiate(rest.Routes(a.routes(), a.fault)))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch strings.TrimSuffix(r.URL.Path, "/") {
+		case "", "/healthcheck":
+			open.ServeHTTP(w, r)
+		default:
+			closed.ServeHTTP(w, r)
+		}
+	})
+}
+
+// call is one request on its way through a handler.
+type call struct {
+	*API
+	w      http.ResponseWriter
+	r      *http.Request
+	caller rest.Caller
+	policy string // the name of the policy that the route asks for
+}

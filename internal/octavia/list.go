@@ -1,0 +1,315 @@
+package octavia
+
+import (
+	"cmp"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"poise/internal/rest"
+)
+
+// maxPage is the most objects that one page of a list holds, and how many it holds by default.
+const maxPage = 1_000
+
+// query is what a list request asks for.
+type query struct {
+	filters []filter
+	tags    tagFilter
+	order   []sortKey
+	fields  []string
+	reasons bool // with status_reason
+
+	limit   int
+	marker  string // the id of the object next to the page, "" for the first page
+	reverse bool   // the page ends before the marker
+}
+
+// list answers with the objects that the caller may see and has asked for.
+func (res *resource) list(c *call) error {
+	q, err := res.attributes.query(c.r.URL.Query())
+	if err != nil {
+		return err
+	}
+	all, err := res.visible(c)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(all, q.compare)
+	page, err := q.page(all)
+	if err != nil {
+		return err
+	}
+	shown := make([]map[string]any, len(page))
+	for i, o := range page {
+		shown[i] = res.render(o, q.fields, q.reasons)
+	}
+	rest.WriteJSON(c.w, http.StatusOK, map[string]any{
+		res.plural:            shown,
+		res.plural + "_links": q.links(c.PublicURL+c.r.URL.Path, c.r.URL.Query(), page),
+	})
+	return nil
+}
+
+// visible are the objects in the scope of the request: of the pool that the URL names, or of one or all projects.
+func (res *resource) visible(c *call) ([]object, error) {
+	if pool := c.r.PathValue("pool"); pool != "" {
+		s, err := res.holder(c, "")
+		if err != nil {
+			return nil, err
+		}
+		if err := c.allows(s.Tree.ProjectID); err != nil {
+			return nil, err
+		}
+		return slices.Collect(res.objects(s, pool)), nil
+	}
+	project, err := c.listScope()
+	if err != nil {
+		return nil, err
+	}
+	snapshots, err := c.Control.List(c.r.Context(), project)
+	if err != nil {
+		return nil, err
+	}
+	var all []object
+	for _, s := range snapshots {
+		all = slices.AppendSeq(all, res.objects(s, ""))
+	}
+	return all, nil
+}
+
+// query reads the parameters of a list request.
+func (t attributes) query(in url.Values) (query, error) {
+	q := query{limit: maxPage, fields: in["fields"], tags: newTagFilter(in)}
+	for name, given := range in {
+		switch name {
+		case "fields", "limit", "marker", "page_reverse", "sort", "sort_key", "sort_dir", "status_reasons",
+			"tags", "tags-any", "not-tags", "not-tags-any":
+			continue
+		}
+		a, ok := t.key(name)
+		if !ok || len(given) > 1 {
+			return query{}, errBadRequest("One or more arguments are either duplicate or invalid")
+		}
+		q.filters = append(q.filters, filter{a, given[0]})
+	}
+	var err error
+	if q.order, err = t.order(in); err != nil {
+		return query{}, err
+	}
+	if q.limit, err = limit(in.Get("limit")); err != nil {
+		return query{}, err
+	}
+	q.marker = in.Get("marker")
+	q.reverse = q.marker != "" && in.Get("page_reverse") == "True"
+	q.reasons = looseBoolean(in.Get("status_reasons"))
+	return q, nil
+}
+
+// limit reads the size of a page. Octavia lifts the limit for "infinite" and numbers below one; here it is the maximum.
+func limit(s string) (int, error) {
+	if s == "" || s == "infinite" {
+		return maxPage, nil
+	}
+	n, err := strconv.Atoi(s)
+	switch {
+	case err != nil:
+		return 0, errRouting(http.StatusBadRequest, "Supplied pagination limit '%s' is not valid.", s)
+	case n <= 0 || n > maxPage:
+		return maxPage, nil
+	}
+	return n, nil
+}
+
+// page picks the objects of the page out of all, which are in order.
+func (q query) page(all []object) ([]object, error) {
+	from, to := 0, len(all)
+	if q.marker != "" {
+		at := slices.IndexFunc(all, func(o object) bool { return o.base.ID == q.marker })
+		switch {
+		case at < 0:
+			return nil, errBadRequest("Supplied pagination marker '%s' is not valid.", q.marker)
+		case q.reverse:
+			to = at
+		default:
+			from = at + 1
+		}
+	}
+	matching := slices.DeleteFunc(slices.Clone(all[from:to]), func(o object) bool { return !q.matches(o) })
+	switch {
+	case len(matching) <= q.limit:
+		return matching, nil
+	case q.reverse:
+		return matching[len(matching)-q.limit:], nil
+	default:
+		return matching[:q.limit], nil
+	}
+}
+
+// links lead to the pages before and after this one; they keep what else the request asked for.
+func (q query) links(address string, in url.Values, page []object) []map[string]string {
+	links := []map[string]string{}
+	link := func(rel string, next object) {
+		in.Set("marker", next.base.ID)
+		links = append(links, map[string]string{"rel": rel, "href": address + "?" + in.Encode()})
+	}
+	in.Set("limit", strconv.Itoa(q.limit))
+	if len(page) > 0 && q.marker != "" {
+		in.Set("page_reverse", "True")
+		link("previous", page[0])
+	}
+	if len(page) > 0 && len(page) >= q.limit {
+		in.Del("page_reverse")
+		link("next", page[len(page)-1])
+	}
+	return links
+}
+
+// filter is a parameter that an attribute must equal.
+type filter struct {
+	attribute attribute
+	want      string
+}
+
+func (q query) matches(o object) bool {
+	for _, f := range q.filters {
+		if !equals(f.attribute.read(o), f.want) {
+			return false
+		}
+	}
+	return q.tags.matches(o.base.Tags)
+}
+
+func equals(v any, want string) bool {
+	switch v := v.(type) {
+	case bool:
+		return v == looseBoolean(want)
+	case int:
+		return strconv.Itoa(v) == want
+	case string:
+		return v == want
+	default: // null equals nothing
+		return false
+	}
+}
+
+// sortKey is one key of a list's order.
+type sortKey struct {
+	attribute  attribute
+	descending bool
+}
+
+// order reads the order of a list: sort=key[:direction],… or sort_key=key,… with sort_dir=direction,…
+func (t attributes) order(in url.Values) ([]sortKey, error) {
+	var order []sortKey
+	add := func(key, direction string) error {
+		a, ok := t.key(key)
+		if !ok {
+			return errBadRequest("Supplied sort key '%s' is not valid.", key)
+		}
+		descending, err := isDescending(direction)
+		order = append(order, sortKey{a, descending})
+		return err
+	}
+	for _, part := range parts(in.Get("sort")) {
+		key, direction, _ := strings.Cut(part, ":")
+		if err := add(key, direction); err != nil {
+			return nil, err
+		}
+	}
+	directions := parts(in.Get("sort_dir"))
+	for i, key := range parts(in.Get("sort_key")) {
+		direction := ""
+		if i < len(directions) {
+			direction = directions[i]
+		}
+		if err := add(key, direction); err != nil {
+			return nil, err
+		}
+	}
+	return order, nil
+}
+
+func parts(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, ",")
+}
+
+func isDescending(direction string) (bool, error) {
+	switch strings.ToLower(direction) {
+	case "", "asc":
+		return false, nil
+	case "desc":
+		return true, nil
+	}
+	return false, errRouting(http.StatusBadRequest, "Supplied sort direction '%s' is not valid.", direction)
+}
+
+// compare puts objects into the order that was asked for, then by age, then by id.
+func (q query) compare(x, y object) int {
+	for _, key := range q.order {
+		c := compareValues(key.attribute.read(x), key.attribute.read(y))
+		if key.descending {
+			c = -c
+		}
+		if c != 0 {
+			return c
+		}
+	}
+	return cmp.Or(x.base.CreatedAt.Compare(y.base.CreatedAt), cmp.Compare(x.base.ID, y.base.ID))
+}
+
+// compareValues compares two values of one attribute; null comes first, false before true.
+func compareValues(x, y any) int {
+	switch x := x.(type) {
+	case int:
+		if y, ok := y.(int); ok {
+			return cmp.Compare(x, y)
+		}
+	case string:
+		if y, ok := y.(string); ok {
+			return cmp.Compare(x, y)
+		}
+	case bool:
+		if y, ok := y.(bool); ok {
+			return cmp.Compare(number(x), number(y))
+		}
+	}
+	return cmp.Compare(number(x != nil), number(y != nil))
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// tagFilter holds the four tag parameters.
+type tagFilter struct{ all, some, notAll, none []string }
+
+func newTagFilter(in url.Values) tagFilter {
+	read := func(name string) []string {
+		var all []string
+		for _, value := range in[name] {
+			all = append(all, parts(value)...)
+		}
+		return all
+	}
+	return tagFilter{all: read("tags"), some: read("tags-any"), notAll: read("not-tags"), none: read("not-tags-any")}
+}
+
+func (f tagFilter) matches(tags []string) bool {
+	has := func(tag string) bool { return slices.Contains(tags, tag) }
+	hasAll := func(wanted []string) bool {
+		return !slices.ContainsFunc(wanted, func(tag string) bool { return !has(tag) })
+	}
+	return hasAll(f.all) &&
+		(len(f.some) == 0 || slices.ContainsFunc(f.some, has)) &&
+		(len(f.notAll) == 0 || !hasAll(f.notAll)) &&
+		!slices.ContainsFunc(f.none, has)
+}

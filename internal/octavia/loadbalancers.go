@@ -1,0 +1,123 @@
+package octavia
+
+import (
+	"iter"
+	"net/http"
+	"net/netip"
+
+	"github.com/google/uuid"
+
+	"poise/internal/lb"
+)
+
+var loadBalancers = &resource{
+	kind: lb.KindLoadBalancer, policy: "loadbalancer", path: "/loadbalancers",
+	envelope: "loadbalancer", plural: "loadbalancers", argument: "load_balancer",
+
+	attributes: append(projectAttributes(), attributes{
+		idAttribute, nameAttribute,
+		description(func(o object) string { return o.Tree.Description }),
+		provisioningAttribute, operatingAttribute, adminAttribute, createdAttribute, updatedAttribute,
+		{name: "vip_address", use: onCreate, kind: address, read: func(o object) any { return ipText(o.Tree.VIP.Address) }},
+		{name: "vip_port_id", use: onCreate, kind: identity, read: func(o object) any { return orNull(o.Tree.VIP.PortID) }},
+		{name: "vip_subnet_id", use: onCreate, kind: identity, read: func(o object) any { return orNull(o.Tree.VIP.SubnetID) }},
+		{name: "vip_network_id", use: onCreate, kind: identity, read: func(o object) any { return orNull(o.Tree.VIP.NetworkID) }},
+		fixed("vip_qos_policy_id", changeable, identity, nil),
+		fixed("vip_sg_ids", changeable|composed, list(maxList), []any{}),
+		fixed("vip_vnic_type", 0, nil, "normal"),
+		fixed("additional_vips", onCreate|composed, list(maxList), []any{}),
+		{
+			name: "listeners", use: onCreate | composed, kind: list(maxList), unserved: true,
+			read: func(o object) any { return references(o.Tree.Listeners) },
+		},
+		{
+			name: "pools", use: onCreate | composed, kind: list(maxList), unserved: true,
+			read: func(o object) any { return references(o.Tree.Pools) },
+		},
+		{name: "provider", use: onCreate, kind: text(lb.MaxProviderName), read: func(o object) any { return o.Tree.Provider }},
+		{name: "flavor_id", use: onCreate, kind: identity, read: func(o object) any { return orNull(o.Tree.FlavorID) }},
+		{
+			name: "availability_zone", use: onCreate, kind: text(lb.MaxZoneName),
+			read: func(o object) any { return orNull(o.Tree.AvailabilityZone) },
+		},
+		tagsAttribute,
+	}...),
+
+	objects: func(s lb.Snapshot, _ string) iter.Seq[object] {
+		return func(yield func(object) bool) { yield(object{Snapshot: s, base: &s.Tree.Object}) }
+	},
+	update: func(t *lb.LoadBalancer, _ object, in values) error { return t.Update(loadBalancerAttrs(in)) },
+}
+
+func loadBalancerAttrs(in values) lb.LoadBalancerAttrs {
+	return lb.LoadBalancerAttrs{Common: common(in), Description: opt[string](in, "description")}
+}
+
+// postLoadBalancer makes a load balancer. Octavia answers with the whole tree below it, which is still empty.
+func postLoadBalancer(c *call) error {
+	if err := c.refuseArguments(); err != nil {
+		return err
+	}
+	in, err := c.attributes(loadBalancers.attributes, loadBalancers.argument, loadBalancers.envelope, onCreate)
+	if err != nil {
+		return err
+	}
+	asked := get[string](in.values, "tenant_id")
+	if asked == "" {
+		asked = get[string](in.values, "project_id")
+	}
+	project, err := c.newProject(asked)
+	if err != nil {
+		return err
+	}
+	if err := checkLoadBalancer(in); err != nil {
+		return err
+	}
+	id := uuid.NewString()
+	s, err := c.Control.Create(c.r.Context(), c.caller, lb.LoadBalancerCreate{
+		LoadBalancerAttrs: loadBalancerAttrs(in.values), ID: id, ProjectID: project,
+		Provider: get[string](in.values, "provider"),
+	}, vipRequest(id, project, in.values))
+	return loadBalancers.answerChanged(c, http.StatusCreated, s, id, err)
+}
+
+// checkLoadBalancer refuses what no load balancer can have, in Octavia's order.
+func checkLoadBalancer(in request) error {
+	vip := vipRequest("", "", in.values)
+	_, flavor := in.values["flavor_id"]
+	_, zone := in.values["availability_zone"]
+	switch {
+	case vip.PortID == "" && vip.NetworkID == "" && vip.SubnetID == "":
+		return lb.ErrValidation("", "VIP must contain one of: vip_port_id, vip_network_id, vip_subnet_id.")
+	case flavor: // there are none, so every id is wrong, and null is wrong anyway
+		return lb.ErrValidation("flavor_id", "Invalid flavor_id.")
+	case zone:
+		return lb.ErrValidation("availability_zone", "Invalid availability zone.")
+	}
+	if err := lb.CheckProvider(get[string](in.values, "provider")); err != nil {
+		return err
+	}
+	return in.check()
+}
+
+func vipRequest(id, project string, in values) lb.VIPRequest {
+	return lb.VIPRequest{
+		LoadBalancerID: id, ProjectID: project,
+		PortID:    get[string](in, "vip_port_id"),
+		NetworkID: get[string](in, "vip_network_id"),
+		SubnetID:  get[string](in, "vip_subnet_id"),
+		Address:   get[netip.Addr](in, "vip_address"),
+	}
+}
+
+func deleteLoadBalancer(cascade bool) func(*lb.LoadBalancer, object) error {
+	return func(t *lb.LoadBalancer, _ object) error { return t.Delete(cascade) }
+}
+
+// failover would move a load balancer to another node.
+func failover(c *call) error {
+	if _, err := loadBalancers.find(c); err != nil {
+		return err
+	}
+	return errUnservedAction("failover")
+}

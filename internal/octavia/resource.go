@@ -1,0 +1,218 @@
+package octavia
+
+import (
+	"context"
+	"iter"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"poise/internal/lb"
+	"poise/internal/rest"
+)
+
+// resource is a kind of object as the API shows it: its names, its attributes, and how the domain makes, changes and
+// removes one. Everything else is the same for all resources, and is done here.
+type resource struct {
+	kind     lb.Kind
+	policy   string // in policy names
+	path     string // below the version
+	envelope string
+	plural   string // in lists, also with "_links"
+	argument string // Octavia's name for the body, in its messages
+
+	attributes attributes
+
+	// objects visits the objects of this kind in a load balancer's tree; of one pool when poolID is not "".
+	objects func(s lb.Snapshot, poolID string) iter.Seq[object]
+
+	// parent finds what a new object will belong to.
+	parent func(c *call, in request) (lb.Snapshot, error)
+	// look refuses a new object for what only the neighbours know; nil when there is nothing to ask.
+	look   func(c *call, in request) error
+	create func(t *lb.LoadBalancer, id string, in values) error
+	update func(t *lb.LoadBalancer, o object, in values) error
+	remove func(t *lb.LoadBalancer, o object) error
+}
+
+// object is one object of a load balancer's tree, with what is above it.
+type object struct {
+	lb.Snapshot
+	base     *lb.Object // what all objects have
+	listener *lb.Listener
+	pool     *lb.Pool // of a pool, a member, a health monitor
+	member   *lb.Member
+	monitor  *lb.HealthMonitor
+}
+
+// routes are the resource's lines of the route table.
+func (res *resource) routes() []route {
+	post := res.post
+	if res == loadBalancers {
+		post = postLoadBalancer
+	}
+	all := []route{
+		{"GET", res.path, res.policy + ":get_all", res.list},
+		{"POST", res.path, res.policy + ":post", post},
+		{"DELETE", res.path, "", withoutID},
+		{"GET", res.path + "/{id}", res.policy + ":get_one", res.show},
+		{"PUT", res.path + "/{id}", res.policy + ":put", res.put},
+		{"DELETE", res.path + "/{id}", res.policy + ":delete", res.delete},
+	}
+	if res == members {
+		return append(all, route{"PUT", res.path, res.policy + ":put", putMembers})
+	}
+	return append(all, route{"PUT", res.path, "", withoutID})
+}
+
+// withoutID answers a change of a collection as a whole.
+func withoutID(*call) error { return errMissingArgument("id") }
+
+// show answers with one object.
+func (res *resource) show(c *call) error {
+	o, err := res.find(c)
+	if err != nil {
+		return err
+	}
+	query := c.r.URL.Query()
+	return res.answer(c, http.StatusOK, o, query["fields"], looseBoolean(query.Get("status_reasons")))
+}
+
+// post makes an object below a load balancer.
+func (res *resource) post(c *call) error {
+	if err := c.refuseArguments(); err != nil {
+		return err
+	}
+	in, err := c.attributes(res.attributes, res.argument, res.envelope, onCreate)
+	if err != nil {
+		return err
+	}
+	s, err := res.parent(c, in)
+	if err != nil {
+		return err
+	}
+	if err := c.allows(s.Tree.ProjectID); err != nil {
+		return err
+	}
+	if err := in.check(); err != nil {
+		return err
+	}
+	if res.look != nil {
+		if err := res.look(c, in); err != nil {
+			return err
+		}
+	}
+	id := uuid.NewString()
+	s, err = c.Control.Change(c.r.Context(), s.Tree.ID, func(t *lb.LoadBalancer) error { return res.create(t, id, in.values) })
+	return res.answerChanged(c, http.StatusCreated, s, id, err)
+}
+
+// put changes an object.
+func (res *resource) put(c *call) error {
+	if err := c.refuseArguments(); err != nil {
+		return err
+	}
+	in, err := c.attributes(res.attributes, res.argument, res.envelope, onUpdate)
+	if err != nil {
+		return err
+	}
+	o, err := res.find(c)
+	if err != nil {
+		return err
+	}
+	if err := in.check(); err != nil {
+		return err
+	}
+	s, err := c.Control.Change(c.r.Context(), o.Tree.ID, func(t *lb.LoadBalancer) error { return res.update(t, o, in.values) })
+	return res.answerChanged(c, http.StatusOK, s, o.base.ID, err)
+}
+
+// delete removes an object; it shows as PENDING_DELETE until a node has acknowledged that.
+func (res *resource) delete(c *call) error {
+	remove := res.remove
+	known := []string{}
+	if res == loadBalancers {
+		known = append(known, "cascade")
+		remove = deleteLoadBalancer(looseBoolean(c.r.URL.Query().Get("cascade")))
+	}
+	if err := c.refuseArguments(known...); err != nil {
+		return err
+	}
+	o, err := res.find(c)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Control.Change(c.r.Context(), o.Tree.ID, func(t *lb.LoadBalancer) error { return remove(t, o) }); err != nil {
+		return err
+	}
+	c.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// find looks up the object of the URL (404 when it is not there) and asks the policy (403).
+func (res *resource) find(c *call) (object, error) {
+	id := c.r.PathValue("id")
+	s, err := res.holder(c, id)
+	if err != nil {
+		return object{}, err
+	}
+	o, err := res.in(s, c.r.PathValue("pool"), id)
+	if err != nil {
+		return object{}, err
+	}
+	return o, c.allows(s.Tree.ProjectID)
+}
+
+// holder reads the load balancer that holds the object of the URL, or its parent when the URL names one.
+func (res *resource) holder(c *call, id string) (lb.Snapshot, error) {
+	if pool := c.r.PathValue("pool"); pool != "" {
+		s, err := c.Control.Holder(c.r.Context(), lb.KindPool, pool)
+		return s, inPath(err)
+	}
+	return snapshot(c.r.Context(), c.Control, res.kind, id)
+}
+
+// snapshot reads the load balancer that is, or holds, the object.
+func snapshot(ctx context.Context, control Control, kind lb.Kind, id string) (lb.Snapshot, error) {
+	if kind == lb.KindLoadBalancer {
+		return control.Snapshot(ctx, id)
+	}
+	return control.Holder(ctx, kind, id)
+}
+
+// in finds an object in a tree.
+func (res *resource) in(s lb.Snapshot, poolID, id string) (object, error) {
+	for o := range res.objects(s, poolID) {
+		if o.base.ID == id {
+			return o, nil
+		}
+	}
+	return object{}, lb.ErrNotFound(res.kind, id)
+}
+
+// answerChanged answers with an object as a change left it.
+func (res *resource) answerChanged(c *call, status int, s lb.Snapshot, id string, err error) error {
+	if err != nil {
+		return err
+	}
+	o, err := res.in(s, c.r.PathValue("pool"), id)
+	if err != nil {
+		return err
+	}
+	return res.answer(c, status, o, nil, false)
+}
+
+func (res *resource) answer(c *call, status int, o object, fields []string, reasons bool) error {
+	rest.WriteJSON(c.w, status, map[string]any{res.envelope: res.render(o, fields, reasons)})
+	return nil
+}
+
+// render is an object as answers show it. With reasons it has one attribute more than Octavia's, status_reason: the
+// sentence that explains its statuses.
+func (res *resource) render(o object, fields []string, reasons bool) map[string]any {
+	shown := res.attributes.render(o, fields)
+	if reasons {
+		shown["status_reason"] = o.Reason(o.base)
+	}
+	return shown
+}

@@ -1,0 +1,111 @@
+package octavia
+
+import (
+	"net/http"
+	"slices"
+
+	"poise/internal/rest"
+)
+
+// route is one line of the route table. Its pattern is relative to the API's version.
+type route struct {
+	method, pattern string
+	policy          string // the name of the policy that admits the caller, "" when every caller with a token is admitted
+	handle          func(*call) error
+}
+
+// prefixes are the places at which Octavia offers the same resources.
+var prefixes = []string{"/v2", "/v2.0", "/v2/lbaas", "/v2.0/lbaas"}
+
+// table is every route behind the token check.
+func table() []route {
+	all := []route{
+		{"GET", "/octavia", "", version},
+		{"GET", "/loadbalancers/{id}/stats", "loadbalancer:get_stats", loadBalancerStats},
+		{"GET", "/loadbalancers/{id}/status", "loadbalancer:get_status", loadBalancerStatus},
+		{"GET", "/loadbalancers/{id}/statuses", "loadbalancer:get_status", loadBalancerStatus},
+		{"PUT", "/loadbalancers/{id}/failover", "loadbalancer:put_failover", failover},
+		{"GET", "/listeners/{id}/stats", "listener:get_stats", listenerStats},
+		{"GET", "/providers", "provider:get_all", listProviders},
+	}
+	for _, res := range []*resource{loadBalancers, listeners, pools, members, healthMonitors} {
+		all = append(all, res.routes()...)
+	}
+	for _, r := range unserved {
+		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+			all = append(all, route{method, r.pattern, r.policy, refuseUnserved})
+		}
+	}
+	return all
+}
+
+// unserved are the paths that Octavia has and poise does not serve, with the policy of those that are for
+// administrators alone.
+var unserved = []struct{ pattern, policy string }{
+	{"/l7policies", ""},
+	{"/l7policies/{id}", ""},
+	{"/l7policies/{id}/rules", ""},
+	{"/l7policies/{id}/rules/{rule}", ""},
+	{"/quotas", ""},
+	{"/quotas/{id}", ""},
+	{"/quotas/{id}/default", ""},
+	{"/flavors", ""},
+	{"/flavors/{id}", ""},
+	{"/availabilityzones", ""},
+	{"/availabilityzones/{id}", ""},
+	{"/flavorprofiles", "flavor-profile"},
+	{"/flavorprofiles/{id}", "flavor-profile"},
+	{"/availabilityzoneprofiles", "availability-zone-profile"},
+	{"/availabilityzoneprofiles/{id}", "availability-zone-profile"},
+	{"/providers/{id}/flavor_capabilities", "provider-flavor"},
+	{"/providers/{id}/availability_zone_capabilities", "provider-availability-zone"},
+	{"/octavia/amphorae", "amphora"},
+	{"/octavia/amphorae/{id}", "amphora"},
+	{"/octavia/amphorae/{id}/stats", "amphora"},
+	{"/octavia/amphorae/{id}/failover", "amphora"},
+	{"/octavia/amphorae/{id}/config", "amphora"},
+}
+
+// refuseUnserved answers in the way of a provider driver that cannot do what is asked.
+func refuseUnserved(c *call) error {
+	if c.policy != "" {
+		if err := c.allows(c.caller.ProjectID); err != nil {
+			return err
+		}
+	}
+	return errUnservedAction(c.r.Method + " " + c.r.URL.Path)
+}
+
+// routes spells the table out for every prefix.
+func (a *API) routes() []rest.Route {
+	var all []rest.Route
+	for _, prefix := range prefixes {
+		all = append(all, rest.Route{Method: "GET", Pattern: prefix, Handler: a.handler(route{handle: version})})
+		for _, r := range table() {
+			all = append(all, rest.Route{Method: r.method, Pattern: prefix + r.pattern, Handler: a.handler(r)})
+		}
+	}
+	return all
+}
+
+func (a *API) handler(r route) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, req *http.Request) error {
+		return r.handle(&call{API: a, w: w, r: req, caller: rest.CallerFrom(req.Context()), policy: r.policy})
+	}
+}
+
+// refuseArguments refuses query parameters; requests that change something take none but the known ones.
+func (c *call) refuseArguments(known ...string) error {
+	for name := range c.r.URL.Query() {
+		if !slices.Contains(known, name) {
+			return errUnknownArgument(name)
+		}
+	}
+	return nil
+}
+
+// version answers at the root of a version, like Octavia with a bare string.
+func version(c *call) error {
+	rest.WriteJSON(c.w, http.StatusOK, "v2")
+	return nil
+}
