@@ -1,0 +1,55 @@
+package probe
+
+import (
+	"time"
+
+	"poise/internal/dataplane"
+)
+
+// record is what the checks of one member have found so far.
+type record struct {
+	state   dataplane.HealthState
+	reason  string
+	since   time.Time
+	fragile bool // up, but no check has said so: the first failure takes it down
+	streak  int  // consecutive checks that spoke against state
+}
+
+func newRecord(checked bool, now time.Time) record {
+	if !checked {
+		return record{state: dataplane.HealthUnchecked, since: now}
+	}
+	return record{state: dataplane.HealthUp, since: now, fragile: true}
+}
+
+// note takes the result of a check, nil for success, and says whether the state or the reason has changed.
+func (r *record) note(t target, err error, now time.Time) bool {
+	before := *r
+	if err != nil {
+		r.reason = explain(err, t.member.Probe, t.monitor.Timeout)
+	}
+	against, enough := err != nil, t.monitor.Fall
+	if r.state == dataplane.HealthDown {
+		against, enough = err == nil, t.monitor.Rise
+	}
+	switch {
+	case !against:
+		r.streak = 0
+	case r.fragile || r.streak+1 >= enough:
+		r.turn(now)
+	default:
+		r.streak++
+	}
+	r.fragile = false
+	return r.state != before.state || r.reason != before.reason
+}
+
+// turn changes from up to down or back.
+func (r *record) turn(now time.Time) {
+	r.streak, r.since = 0, now
+	if r.state == dataplane.HealthDown {
+		r.state = dataplane.HealthUp
+	} else {
+		r.state = dataplane.HealthDown
+	}
+}
