@@ -57,10 +57,10 @@ type Network interface {
 type Control struct {
 	store   *store.Store
 	network Network
+	node    link.Node
 	log     *slog.Logger
 	queue   *queue
 	stats   *statistics
-	node    link.Node
 
 	mu       sync.Mutex       // guards what follows
 	served   map[string]int64 // the generation that the node serves, as far as this process has seen to it
@@ -69,18 +69,16 @@ type Control struct {
 }
 
 // New returns a control plane; nothing happens before [Control.Run].
-func New(s *store.Store, network Network, log *slog.Logger) *Control {
+func New(s *store.Store, network Network, node link.Node, log *slog.Logger) *Control {
 	return &Control{
-		store: s, network: network, log: log, queue: newQueue(), stats: newStatistics(s),
+		store: s, network: network, node: node, log: log, queue: newQueue(), stats: newStatistics(s, node),
 		served: map[string]int64{}, reports: map[string]link.Report{}, failures: map[string]int{},
 	}
 }
 
 // Run drives the node until ctx ends. At start it brings everything back: what no load balancer owns any more is
 // taken away, and each load balancer is applied.
-func (c *Control) Run(ctx context.Context, node link.Node) error {
-	c.node = node
-	c.stats.node = node
+func (c *Control) Run(ctx context.Context) error {
 	if err := c.recover(ctx); err != nil {
 		return err
 	}

@@ -25,8 +25,8 @@ type statistics struct {
 	kept   map[string]map[string]lb.Counters // as last written
 }
 
-func newStatistics(s *store.Store) *statistics {
-	return &statistics{store: s, before: map[string]map[string]lb.Counters{}, kept: map[string]map[string]lb.Counters{}}
+func newStatistics(s *store.Store, node link.Node) *statistics {
+	return &statistics{store: s, node: node, before: map[string]map[string]lb.Counters{}, kept: map[string]map[string]lb.Counters{}}
 }
 
 // read returns a load balancer's statistics by listener.

@@ -6,7 +6,6 @@ package link
 
 import (
 	"context"
-	"net/netip"
 
 	"poise/internal/dataplane"
 	"poise/internal/fabric"
@@ -38,7 +37,6 @@ type Node interface {
 type Report struct {
 	LoadBalancerID string
 	Generation     int64 // the assignment that it is about
-	Bind           []netip.Addr
 	Listeners      map[string]dataplane.ListenerState // by listener id
 	Health         []dataplane.Health
 }

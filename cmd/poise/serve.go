@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"poise/internal/clouds"
+	"poise/internal/config"
+	"poise/internal/control"
+	"poise/internal/database"
+	"poise/internal/dataplane/proxy"
+	"poise/internal/fabric"
+	"poise/internal/fabric/linux"
+	"poise/internal/fabric/loopback"
+	"poise/internal/keystone"
+	"poise/internal/neutron"
+	"poise/internal/node"
+	"poise/internal/nova"
+	"poise/internal/octavia"
+	"poise/internal/rest"
+	"poise/internal/store"
+)
+
+const (
+	// shutdownTimeout bounds how long requests under way may take once the server was asked to stop.
+	shutdownTimeout = 10 * time.Second
+	// readHeaderTimeout bounds how long a client may take to send a request's header.
+	readHeaderTimeout = 10 * time.Second
+)
+
+func serveCommand() *cobra.Command {
+	var file, listen, dataDir, db, region, fabricName string
+	command := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server: APIs, control plane and data plane",
+		Long: "Run the server in the foreground until it gets SIGTERM or SIGINT.\n" +
+			"At its first start it makes an admin and a demo user, with passwords in clouds.yaml in the data directory.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := config.Load(file)
+			if err != nil {
+				return err
+			}
+			for flag, set := range map[string]func(){
+				"listen": func() { c.Listen = listen }, "data-dir": func() { c.DataDir = dataDir }, "database": func() { c.Database = db },
+				"region": func() { c.Region = region }, "fabric": func() { c.Fabric = fabricName },
+			} {
+				if cmd.Flags().Changed(flag) {
+					set()
+				}
+			}
+			if c, err = c.Complete(); err != nil {
+				return err
+			}
+			return serve(cmd.Context(), c, cmd.OutOrStdout())
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&file, "config", "", "configuration file (TOML; docs/poise.toml is the reference)")
+	flags.StringVar(&listen, "listen", "", "address to serve on (default 127.0.0.1:9876)")
+	flags.StringVar(&dataDir, "data-dir", "", "where to keep data (default /var/lib/poise, or ~/.local/share/poise)")
+	flags.StringVar(&db, "database", "", "postgres:// address (default SQLite in the data directory)")
+	flags.StringVar(&region, "region", "", "name of the region (default RegionOne)")
+	flags.StringVar(&fabricName, "fabric", "", "linux, loopback or auto (default auto)")
+	return command
+}
+
+// serve wires the rooms, runs them until ctx ends, and takes down what they made. out gets the words of welcome.
+func serve(ctx context.Context, c config.Config, out io.Writer) (err error) {
+	log := newLog(c.Log)
+	unlock, err := lockDataDir(c.DataDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("the server's address: %w", err)
+	}
+	defer listener.Close()
+	db, err := database.Open(ctx, c.Database)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	network, err := openFabric(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, network.Close()) }()
+	engine, err := proxy.StartEngine(log)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	h, err := build(ctx, c, db, network, engine, log)
+	if err != nil {
+		return err
+	}
+	h.greet(out, c, network)
+	return h.run(ctx, listener)
+}
+
+// house is the wired rooms.
+type house struct {
+	identity *keystone.Service
+	network  *neutron.Service
+	compute  *nova.Service
+	control  *control.Control
+	node     *node.Node
+	handler  http.Handler
+	isNew    bool // its accounts were made just now
+	log      *slog.Logger
+}
+
+func build(ctx context.Context, c config.Config, db *database.DB, network fabric.Fabric, engine *proxy.Engine, log *slog.Logger) (*house, error) {
+	h := &house{log: log}
+	var err error
+	h.identity, err = keystone.New(ctx, keystone.Config{
+		DB: db, Region: c.Region, PublicURL: c.PublicURL, TokenLifetime: c.Identity.TokenLifetime.Duration, Log: log,
+		Endpoints: []keystone.Endpoint{
+			{Type: "network", Name: "neutron", Path: "/network"},
+			{Type: "compute", Name: "nova", Path: "/compute/v2.1"},
+			{Type: "load-balancer", Name: "octavia", Path: "/load-balancer"},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if h.isNew, err = firstAccounts(ctx, c, h.identity); err != nil {
+		return nil, err
+	}
+	if h.network, err = neutron.New(ctx, neutron.Config{DB: db, Fabric: network, Log: log, PublicURL: c.PublicURL + "/network"}); err != nil {
+		return nil, err
+	}
+	h.compute, err = nova.New(ctx, nova.Config{DB: db, Fabric: network, Network: h.network, Log: log, PublicURL: c.PublicURL + "/compute"})
+	if err != nil {
+		return nil, err
+	}
+	balancers, err := store.New(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	h.node = node.New(network, engine, log)
+	h.control = control.New(balancers, h.network, h.node, log)
+	h.node.ReportTo(h.control)
+	h.network.OnAttachmentChange(h.control.AttachmentChanged)
+	h.handler = h.routes(octavia.New(octavia.Config{
+		Control: h.control, Verifier: h.identity, PublicURL: c.PublicURL + "/load-balancer", IdentityURL: h.identity.URL(), Log: log,
+	}))
+	return h, nil
+}
+
+// firstAccounts makes sure that clouds.yaml and the accounts in it exist, in this order: a crash between the two is
+// mended by the next start.
+func firstAccounts(ctx context.Context, c config.Config, identity *keystone.Service) (isNew bool, err error) {
+	file, _, err := clouds.Ensure(c.DataDir, identity.URL()+"/v3", c.Region)
+	if err != nil {
+		return false, err
+	}
+	created, err := identity.Bootstrap(ctx, keystone.Accounts(file.Clouds[clouds.Admin].Auth.Password, file.Clouds[clouds.User].Auth.Password))
+	return len(created) > 0, err
+}
+
+// routes puts every API below its prefix.
+func (h *house) routes(balancers *octavia.API) http.Handler {
+	mux := http.NewServeMux()
+	mount := func(prefix string, api http.Handler) {
+		mux.Handle(prefix+"/", http.StripPrefix(prefix, api))
+		mux.Handle(prefix, http.StripPrefix(prefix, api))
+	}
+	mount("/identity", h.identity.Handler())
+	mount("/network", rest.Authenticate(h.identity, h.identity.URL(), h.network.Handler()))
+	mount("/compute", rest.Authenticate(h.identity, h.identity.URL(), h.compute.Handler()))
+	mount("/load-balancer", balancers.Handler())
+	mux.HandleFunc("GET /healthcheck", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(w, "OK")
+	})
+	return rest.Frame(h.log, mux)
+}
+
+// run runs every task until ctx ends or one fails. The APIs stop first, so that nobody changes what is being taken down.
+func (h *house) run(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{Handler: h.handler, ReadHeaderTimeout: readHeaderTimeout}
+	tasks, stopTasks := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopTasks()
+	group, failed := errgroup.WithContext(tasks)
+	group.Go(func() error { return h.identity.Run(failed) })
+	group.Go(func() error { return h.network.Run(failed) })
+	group.Go(func() error { return h.compute.Run(failed) })
+	group.Go(func() error { return h.node.Run(failed) })
+	group.Go(func() error { return h.control.Run(failed) })
+	group.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("the server's address: %w", err)
+		}
+		return nil
+	})
+	select {
+	case <-ctx.Done():
+	case <-failed.Done():
+	}
+	h.log.Info("stopping")
+	last, cancel := context.WithTimeout(tasks, shutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(last); err != nil {
+		h.log.Warn("requests under way were cut off", "err", errors.Join(err, server.Close()))
+	}
+	stopTasks()
+	return group.Wait()
+}
+
+// greet says where everything is and what to type next.
+func (h *house) greet(out io.Writer, c config.Config, network fabric.Fabric) {
+	if h.isNew {
+		fmt.Fprintf(out, "poise has made its first accounts; their passwords are in %s\n", filepath.Join(c.DataDir, clouds.FileName))
+	}
+	fmt.Fprintf(out, "poise serves on %s (region %s, %s fabric)\n\n", c.PublicURL, c.Region, network.Name())
+	fmt.Fprintf(out, "In another terminal:\n\n  export OS_CLIENT_CONFIG_FILE=%s\n  export OS_CLOUD=%s\n", filepath.Join(c.DataDir, clouds.FileName), clouds.User)
+	fmt.Fprintf(out, "  poise lab up          # a network, three servers and a router to play with\n  openstack loadbalancer list\n\n")
+}
+
+// openFabric opens the fabric that the configuration asks for, or the best that this process may use.
+func openFabric(ctx context.Context, c config.Config, log *slog.Logger) (fabric.Fabric, error) {
+	missing := linux.Available()
+	switch {
+	case c.Fabric == "loopback", c.Fabric == "auto" && missing != nil:
+		if missing != nil {
+			log.Info("networks are addresses of the loopback interface", "because", missing)
+		}
+		return loopback.New(log), nil
+	case missing != nil:
+		return nil, fmt.Errorf("the linux fabric: %w", missing)
+	default:
+		return linux.New(ctx, linux.Config{Tag: c.Tag(), Log: log})
+	}
+}
+
+// lockDataDir makes sure that only one server uses the data directory. The lock goes with the process, however it ends.
+func lockDataDir(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("data directory %s is in use by another poise", dir)
+	}
+	return func() { _ = file.Close() }, nil
+}
+
+func newLog(c config.Log) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level)) // checked when the configuration was read
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}

@@ -1,0 +1,109 @@
+// Package clouds writes and reads the clouds.yaml that a server keeps in its data directory: how OpenStack's clients
+// reach it, and with which credentials. It is also where the server's first passwords are kept: the file is written
+// before the users are made, so a crash in between costs nothing.
+package clouds
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"go.yaml.in/yaml/v3"
+
+	"poise/internal/keystone"
+)
+
+// The clouds of the file: who runs the service, and who uses it.
+const (
+	Admin = "poise-admin"
+	User  = "poise"
+)
+
+// FileName is the name of the file in the data directory.
+const FileName = "clouds.yaml"
+
+// File is a clouds.yaml.
+type File struct {
+	Clouds map[string]Cloud `yaml:"clouds"`
+}
+
+// Cloud is one entry.
+type Cloud struct {
+	Auth               Auth   `yaml:"auth"`
+	RegionName         string `yaml:"region_name"`
+	IdentityAPIVersion string `yaml:"identity_api_version"`
+}
+
+// Auth is how to sign in.
+type Auth struct {
+	AuthURL           string `yaml:"auth_url"`
+	Username          string `yaml:"username"`
+	Password          string `yaml:"password"`
+	ProjectName       string `yaml:"project_name"`
+	UserDomainName    string `yaml:"user_domain_name"`
+	ProjectDomainName string `yaml:"project_domain_name"`
+}
+
+// Ensure makes the file in dir say how the server at authURL is reached. The passwords are those that the file has
+// already, or new ones; created tells which.
+func Ensure(dir, authURL, region string) (file File, created bool, err error) {
+	file, err = Read(filepath.Join(dir, FileName))
+	created = errors.Is(err, fs.ErrNotExist)
+	if err != nil && !created {
+		return File{}, false, err
+	}
+	wanted := File{Clouds: map[string]Cloud{
+		Admin: cloud(authURL, region, "admin", file.Clouds[Admin].Auth.Password),
+		User:  cloud(authURL, region, "demo", file.Clouds[User].Auth.Password),
+	}}
+	return wanted, created, write(filepath.Join(dir, FileName), wanted)
+}
+
+// cloud describes the sign-in of a user to the project of the same name.
+func cloud(authURL, region, user, password string) Cloud {
+	if password == "" {
+		password = keystone.NewPassword()
+	}
+	return Cloud{
+		Auth: Auth{
+			AuthURL: authURL, Username: user, Password: password, ProjectName: user,
+			UserDomainName: "Default", ProjectDomainName: "Default",
+		},
+		RegionName: region, IdentityAPIVersion: "3",
+	}
+}
+
+// Read reads a clouds.yaml.
+func Read(path string) (File, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return File{}, fmt.Errorf("credentials: %w", err)
+	}
+	var file File
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		return File{}, fmt.Errorf("credentials %s: %w", path, err)
+	}
+	return file, nil
+}
+
+// write replaces the file as a whole: after a crash it is the old one or the new one.
+func write(path string, file File) error {
+	text, err := yaml.Marshal(file)
+	if err != nil {
+		return fmt.Errorf("credentials: %w", err)
+	}
+	next, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("credentials: %w", err)
+	}
+	_, err = next.Write(text)
+	if err := errors.Join(err, next.Sync(), next.Close()); err != nil {
+		return fmt.Errorf("credentials: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("credentials: %w", err)
+	}
+	return nil
+}

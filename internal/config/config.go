@@ -1,0 +1,146 @@
+// Package config reads the configuration of a poise server: a TOML file in which every key is known, over defaults that
+// make sense without any file. docs/poise.toml is the reference: it holds every key with its default.
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Config is the configuration of a server.
+type Config struct {
+	// Listen is the one address that everything is served on.
+	Listen string `toml:"listen"`
+	// PublicURL is how clients reach Listen; "" means http://<listen>.
+	PublicURL string `toml:"public_url"`
+	// DataDir holds the database, the credentials and the lock of this server; "" means [DefaultDataDir].
+	DataDir string `toml:"data_dir"`
+	// Database is a postgres:// address; "" means SQLite in DataDir.
+	Database string `toml:"database"`
+	Region   string `toml:"region"`
+	// Fabric is linux, loopback, or auto: linux when the process may create network namespaces.
+	Fabric   string   `toml:"fabric"`
+	Log      Log      `toml:"log"`
+	Identity Identity `toml:"identity"`
+}
+
+// Log says what is logged, to standard error.
+type Log struct {
+	Level  string `toml:"level"`  // debug, info, warn or error
+	Format string `toml:"format"` // text or json
+}
+
+// Identity configures the embedded identity service.
+type Identity struct {
+	TokenLifetime Duration `toml:"token_lifetime"`
+}
+
+// Duration is a time.Duration written like "12h".
+type Duration struct{ time.Duration }
+
+// UnmarshalText reads a duration.
+func (d *Duration) UnmarshalText(text []byte) (err error) {
+	d.Duration, err = time.ParseDuration(string(text))
+	return err
+}
+
+// Default is the configuration without a file.
+func Default() Config {
+	return Config{
+		Listen: "127.0.0.1:9876", Region: "RegionOne", Fabric: "auto",
+		Log:      Log{Level: "info", Format: "text"},
+		Identity: Identity{TokenLifetime: Duration{12 * time.Hour}},
+	}
+}
+
+// DefaultDataDir is /var/lib/poise for root and $XDG_DATA_HOME/poise (~/.local/share/poise) for others.
+func DefaultDataDir() (string, error) {
+	if os.Geteuid() == 0 {
+		return "/var/lib/poise", nil
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "poise"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("no data directory: %w", err)
+	}
+	return filepath.Join(home, ".local", "share", "poise"), nil
+}
+
+// Load reads the file at path over the defaults; "" reads none. Keys that do not exist are an error.
+func Load(path string) (Config, error) {
+	c := Default()
+	if path == "" {
+		return c, nil
+	}
+	keys, err := toml.DecodeFile(path, &c)
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	if unknown := keys.Undecoded(); len(unknown) > 0 {
+		names := make([]string, len(unknown))
+		for i, key := range unknown {
+			names[i] = key.String()
+		}
+		return Config{}, fmt.Errorf("configuration %s: unknown key %s", path, strings.Join(names, ", "))
+	}
+	return c, nil
+}
+
+// Complete fills in what depends on the machine and checks the rest.
+func (c Config) Complete() (Config, error) {
+	if c.DataDir == "" {
+		dir, err := DefaultDataDir()
+		if err != nil {
+			return Config{}, err
+		}
+		c.DataDir = dir
+	}
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return Config{}, fmt.Errorf("data_dir: %w", err)
+	}
+	c.DataDir = dir
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return Config{}, fmt.Errorf("listen: %q is not host:port", c.Listen)
+	}
+	if c.PublicURL == "" {
+		c.PublicURL = "http://" + c.Listen
+	}
+	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	if c.Database == "" {
+		c.Database = filepath.Join(c.DataDir, "poise.db")
+	}
+	if c.Region == "" {
+		return Config{}, fmt.Errorf("region: may not be empty")
+	}
+	for _, choice := range []struct {
+		key, value string
+		from       []string
+	}{
+		{"fabric", c.Fabric, []string{"auto", "linux", "loopback"}},
+		{"log.level", c.Log.Level, []string{"debug", "info", "warn", "error"}},
+		{"log.format", c.Log.Format, []string{"text", "json"}},
+	} {
+		if !slices.Contains(choice.from, choice.value) {
+			return Config{}, fmt.Errorf("%s: %q is not one of %s", choice.key, choice.value, strings.Join(choice.from, ", "))
+		}
+	}
+	return c, nil
+}
+
+// Tag tells the servers of one machine apart, by their data directories: four hexadecimal digits.
+func (c Config) Tag() string {
+	sum := sha256.Sum256([]byte(c.DataDir))
+	return hex.EncodeToString(sum[:2])
+}

@@ -1,0 +1,47 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestReferenceFileHoldsTheDefaults(t *testing.T) {
+	c, err := Load("../../docs/poise.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Default(), c); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMistakesAreNamed(t *testing.T) {
+	for name, test := range map[string]struct{ file, says string }{
+		"unknown key":     {"listne = 'x'", "unknown key listne"},
+		"unknown section": {"[logs]\nlevel = 'x'", "unknown key logs"},
+		"wrong type":      {"listen = 5", "listen"},
+		"no port":         {"listen = 'localhost'", `"localhost" is not host:port`},
+		"no such fabric":  {"fabric = 'ovs'", `fabric: "ovs" is not one of auto, linux, loopback`},
+		"no such level":   {"[log]\nlevel = 'loud'", "log.level"},
+		"empty region":    {"region = ''", "region"},
+		"bad duration":    {"[identity]\ntoken_lifetime = 'soon'", "soon"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "poise.toml")
+			if err := os.WriteFile(file, []byte(test.file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c, err := Load(file)
+			if err == nil {
+				_, err = c.Complete()
+			}
+			if err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("error is %v, want one that says %s", err, test.says)
+			}
+		})
+	}
+}
