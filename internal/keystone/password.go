@@ -84,7 +84,7 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	defer done()
 	salt := make([]byte, argonSaltBytes)
 	_, _ = rand.Read(salt) // never fails (crypto/rand)
-	return encodeHash(salt, argonKey(password, salt)), nil
+	return encodeHash(currentCost, salt, currentCost.key(password, salt)), nil
 }
 
 // turn waits until the caller may hash.
@@ -145,42 +145,47 @@ func (p *passwords) makeRoom(now time.Time) {
 	}
 }
 
-func argonKey(password string, salt []byte) []byte {
-	return argon2.IDKey([]byte(password), salt, argonPasses, argonMemoryKiB, argonLanes, argonKeyBytes)
+// cost is what one hash costs, as it stands in the hash.
+type cost struct {
+	memoryKiB, passes uint32
+	lanes             uint8
 }
 
-// encodeHash writes the usual PHC form: $argon2id$v=19$m=…,t=…,p=…$salt$key.
-func encodeHash(salt, key []byte) string {
+var currentCost = cost{memoryKiB: argonMemoryKiB, passes: argonPasses, lanes: argonLanes}
+
+func (c cost) key(password string, salt []byte) []byte {
+	return argon2.IDKey([]byte(password), salt, c.passes, c.memoryKiB, c.lanes, argonKeyBytes)
+}
+
+// hashForm is the usual PHC form of a hash: the cost, then salt and key in base64.
+const hashForm = "$argon2id$v=19$m=%d,t=%d,p=%d$%s"
+
+func encodeHash(c cost, salt, key []byte) string {
 	b64 := base64.RawStdEncoding
-	return fmt.Sprintf("%s%s$%s", hashPrefix, b64.EncodeToString(salt), b64.EncodeToString(key))
+	return fmt.Sprintf(hashForm, c.memoryKiB, c.passes, c.lanes, b64.EncodeToString(salt)+"$"+b64.EncodeToString(key))
 }
 
-var hashPrefix = fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$", argon2.Version, argonMemoryKiB, argonPasses, argonLanes)
+// decodeHash returns no key for a text that is not a hash.
+func decodeHash(hash string) (c cost, salt, key []byte) {
+	var encoded string
+	if _, err := fmt.Sscanf(hash, hashForm, &c.memoryKiB, &c.passes, &c.lanes, &encoded); err != nil {
+		return currentCost, nil, nil
+	}
+	saltText, keyText, _ := strings.Cut(encoded, "$")
+	salt, saltErr := base64.RawStdEncoding.DecodeString(saltText)
+	key, keyErr := base64.RawStdEncoding.DecodeString(keyText)
+	if saltErr != nil || keyErr != nil || len(key) != argonKeyBytes || c.passes < 1 || c.lanes < 1 {
+		return currentCost, nil, nil
+	}
+	return c, salt, key
+}
 
 // matches compares in constant time, and hashes also when there is nothing to compare with.
 func matches(password, hash string) bool {
-	salt, key := decodeHash(hash)
+	c, salt, key := decodeHash(hash)
 	if key == nil {
-		argonKey(password, make([]byte, argonSaltBytes))
+		c.key(password, make([]byte, argonSaltBytes))
 		return false
 	}
-	return subtle.ConstantTimeCompare(argonKey(password, salt), key) == 1
-}
-
-// decodeHash returns nil for a hash that [passwords.hash] did not make.
-func decodeHash(hash string) (salt, key []byte) {
-	encoded, ours := strings.CutPrefix(hash, hashPrefix)
-	saltText, keyText, whole := strings.Cut(encoded, "$")
-	if !ours || !whole {
-		return nil, nil
-	}
-	salt, err := base64.RawStdEncoding.DecodeString(saltText)
-	if err != nil {
-		return nil, nil
-	}
-	key, err = base64.RawStdEncoding.DecodeString(keyText)
-	if err != nil || len(key) != argonKeyBytes {
-		return nil, nil
-	}
-	return salt, key
+	return subtle.ConstantTimeCompare(c.key(password, salt), key) == 1
 }

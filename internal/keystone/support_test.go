@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 const (
 	adminPassword = "admin's password"
-	demoPassword  = "demo's password"
+	demoPassword  = "demo-password"
 )
 
 // cloud is a running identity service and a client of it.
@@ -46,7 +46,9 @@ func newCloud(t *testing.T, db *database.DB) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux.Handle(keystone.Path+"/", http.StripPrefix(keystone.Path, service.Handler()))
+	handler := http.StripPrefix(keystone.Path, service.Handler())
+	mux.Handle(keystone.Path, handler)
+	mux.Handle(keystone.Path+"/", handler)
 	if _, err := service.Bootstrap(t.Context(), keystone.Accounts(adminPassword, demoPassword)); err != nil {
 		t.Fatal(err)
 	}
