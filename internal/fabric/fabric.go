@@ -109,12 +109,13 @@ type Fabric interface {
 	// Unplug takes the load balancer's namespace away with everything in it; unknown ids are fine.
 	Unplug(ctx context.Context, loadBalancerID string) error
 
-	// Prune unplugs every load balancer and every server that is not listed.
-	Prune(ctx context.Context, loadBalancerIDs, serverIDs []string) error
+	// Prune unplugs every load balancer that is not listed, those of an earlier process included.
+	Prune(ctx context.Context, loadBalancerIDs []string) error
 
-	// PlugServer and UnplugServer do the same for a server of the playground.
+	// PlugServer, UnplugServer and PruneServers do the same for servers of the playground.
 	PlugServer(ctx context.Context, serverID string, ports []Port) (Server, error)
 	UnplugServer(ctx context.Context, serverID string) error
+	PruneServers(ctx context.Context, serverIDs []string) error
 
 	// Close takes away everything that this fabric made on the host (a clean stop). A crash leaves it in place, and
 	// the next start adopts it.

@@ -36,7 +36,7 @@ type Node interface {
 // report costs nothing once the next arrives.
 type Report struct {
 	LoadBalancerID string
-	Generation     int64 // the assignment that it is about
+	Generation     int64                              // the assignment that it is about
 	Listeners      map[string]dataplane.ListenerState // by listener id
 	Health         []dataplane.Health
 }

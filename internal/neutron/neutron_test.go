@@ -78,7 +78,8 @@ func (f *recorder) Plug(context.Context, string, []fabric.Port) (fabric.Endpoint
 	return fabric.Endpoint{}, nil
 }
 func (f *recorder) Unplug(context.Context, string) error            { return nil }
-func (f *recorder) Prune(context.Context, []string, []string) error { return nil }
+func (f *recorder) Prune(context.Context, []string) error { return nil }
+func (f *recorder) PruneServers(context.Context, []string) error { return nil }
 func (f *recorder) PlugServer(context.Context, string, []fabric.Port) (fabric.Server, error) {
 	return fabric.Server{}, nil
 }

@@ -40,7 +40,7 @@ type service struct {
 	ports      []fabric.Port
 	endpoint   fabric.Endpoint
 	proxy      *proxy.Server
-	checker    *probe.Checker
+	prober     *probe.Prober
 	generation atomic.Int64 // of the assignment that is served; 0: none
 
 	reporting sync.Mutex // one report at a time, so that the last one given is the newest
@@ -64,7 +64,7 @@ func (n *Node) Apply(ctx context.Context, a link.Assignment) error {
 	}
 	config := a.Config
 	s.proxy.Apply(&config, s.endpoint.Bind)
-	s.checker.Apply(config.Pools)
+	s.prober.Apply(&config)
 	s.generation.Store(a.Generation)
 	n.report(a.LoadBalancerID, s)
 	return nil
@@ -94,7 +94,7 @@ func (n *Node) plug(ctx context.Context, s *service, a link.Assignment) error {
 	if s.proxy == nil {
 		log := n.log.With("load_balancer", a.LoadBalancerID)
 		s.proxy = proxy.New(endpoint.Net, log, n.engine)
-		s.checker = probe.New(endpoint.Net, func(h dataplane.Health) {
+		s.prober = probe.New(endpoint.Net, func(h dataplane.Health) {
 			s.proxy.SetHealth(h)
 			n.report(a.LoadBalancerID, s)
 		})
@@ -120,7 +120,7 @@ func (n *Node) Remove(ctx context.Context, id string) error {
 // stop ends the data plane and the health checks, if there are any.
 func (s *service) stop() {
 	if s.generation.Swap(0) != 0 {
-		s.checker.Close()
+		s.prober.Close()
 		s.proxy.Close()
 	}
 }
@@ -150,7 +150,7 @@ func (n *Node) report(id string, s *service) {
 		return
 	}
 	n.reporter.Report(link.Report{
-		LoadBalancerID: id, Generation: generation, Listeners: s.proxy.States(), Health: s.checker.Health(),
+		LoadBalancerID: id, Generation: generation, Listeners: s.proxy.States(), Health: s.prober.Snapshot(),
 	})
 }
 

@@ -59,8 +59,10 @@ type Fabric struct {
 	log    *slog.Logger
 	spaces *namespaces
 	bridge *netlink.Handle // in the switch
-	lan    *namespace      // the switch
 	host   *netlink.Handle // in the namespace that the process started in
+
+	lan       *namespace // the switch
+	megaphone int        // a packet socket in the switch that only sends, -1 before it is open
 
 	// open is held for reading while anything is made or removed, and for writing by Close.
 	open   sync.RWMutex
@@ -93,7 +95,7 @@ func New(ctx context.Context, cfg Config) (*Fabric, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fabric{tag: cfg.Tag, log: cfg.Log, spaces: spaces}
+	f := &Fabric{tag: cfg.Tag, log: cfg.Log, spaces: spaces, megaphone: -1}
 	if err := f.powerUp(); err != nil {
 		f.release()
 		return nil, err
@@ -101,7 +103,7 @@ func New(ctx context.Context, cfg Config) (*Fabric, error) {
 	return f, nil
 }
 
-// powerUp opens the switch and the netlink sockets that stay open.
+// powerUp opens the switch and the sockets that stay open.
 func (f *Fabric) powerUp() (err error) {
 	if f.host, err = f.spaces.home.netlink(); err != nil {
 		return err
@@ -109,7 +111,10 @@ func (f *Fabric) powerUp() (err error) {
 	if f.lan, err = f.spaces.make(roleSwitch, ""); err != nil {
 		return err
 	}
-	f.bridge, err = f.lan.netlink()
+	if f.bridge, err = f.lan.netlink(); err != nil {
+		return err
+	}
+	f.megaphone, err = f.lan.Socket(unix.AF_PACKET, unix.SOCK_RAW)
 	return err
 }
 
@@ -119,6 +124,9 @@ func (f *Fabric) release() {
 		if h != nil {
 			h.Close()
 		}
+	}
+	if f.megaphone >= 0 {
+		_ = unix.Close(f.megaphone)
 	}
 	f.spaces.close()
 }
@@ -160,12 +168,14 @@ func (f *Fabric) UnplugServer(ctx context.Context, serverID string) error {
 	return nil
 }
 
-// Prune unplugs every load balancer and every server that is not listed, also those of an earlier process.
-func (f *Fabric) Prune(ctx context.Context, loadBalancerIDs, serverIDs []string) error {
-	return errors.Join(
-		f.prune(ctx, roleLoadBalancer, loadBalancerIDs),
-		f.prune(ctx, roleServer, serverIDs),
-	)
+// Prune unplugs every load balancer that is not listed, also those of an earlier process.
+func (f *Fabric) Prune(ctx context.Context, loadBalancerIDs []string) error {
+	return f.prune(ctx, roleLoadBalancer, loadBalancerIDs)
+}
+
+// PruneServers unplugs every server that is not listed, also those of an earlier process.
+func (f *Fabric) PruneServers(ctx context.Context, serverIDs []string) error {
+	return f.prune(ctx, roleServer, serverIDs)
 }
 
 // Close takes away every namespace and interface of the tag.
@@ -207,11 +217,11 @@ func (f *Fabric) plug(ctx context.Context, r role, id string, ports []fabric.Por
 	for i, p := range ports {
 		cards[i] = portCard(p)
 	}
-	news, err := f.connect(space, cards)
-	if err == nil {
-		err = news.announce()
+	fresh, err := f.connect(space, cards)
+	if err != nil {
+		return nil, err
 	}
-	return space, err
+	return space, f.announce(fresh)
 }
 
 func (f *Fabric) unplug(ctx context.Context, r role, id string) error {
@@ -227,12 +237,11 @@ func (f *Fabric) unplug(ctx context.Context, r role, id string) error {
 	return f.removeSpace(r, id)
 }
 
-// removeSpace removes the cards first: a socket that somebody still holds keeps the namespace itself alive, and
-// its addresses must not go on answering.
+// removeSpace takes the namespace out of the network, and then away.
 func (f *Fabric) removeSpace(r role, id string) error {
 	space, err := f.spaces.find(r, id)
 	if space != nil {
-		_, err = f.connect(space, nil)
+		err = silence(space)
 	}
 	return errors.Join(err, f.spaces.remove(r, id))
 }

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -90,7 +91,7 @@ func TestLeftoversOfACrashGo(t *testing.T) {
 	topology.Routers = topology.Routers[:1]
 	topology.Routers[0].Interfaces = topology.Routers[0].Interfaces[:1]
 	apply(t, f, topology)
-	if err := f.Prune(t.Context(), []string{"lb"}, nil); err != nil {
+	if err := errors.Join(f.Prune(t.Context(), []string{"lb"}), f.PruneServers(t.Context(), nil)); err != nil {
 		t.Fatal("Prune:", err)
 	}
 	plug(t, f, "lb", vip)
@@ -145,7 +146,7 @@ func TestHalfRemovedNamespaceGoes(t *testing.T) {
 	if err := os.WriteFile(spacePath(f, "half"), nil, 0o444); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Prune(t.Context(), nil, nil); err != nil {
+	if err := errors.Join(f.Prune(t.Context(), nil), f.PruneServers(t.Context(), nil)); err != nil {
 		t.Error("Prune:", err)
 	}
 	if diff := cmp.Diff([]string{f.lan.name}, remains(t, f)); diff != "" {

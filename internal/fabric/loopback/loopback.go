@@ -90,14 +90,17 @@ func (f *Fabric) PlugServer(ctx context.Context, _ string, ports []fabric.Port) 
 	return fabric.Server{Net: host{}, Bind: addresses}, ctx.Err()
 }
 
-// Unplug has nothing to take away, and neither have UnplugServer, Prune and Close.
+// Unplug has nothing to take away, and neither have UnplugServer, Prune, PruneServers and Close.
 func (f *Fabric) Unplug(ctx context.Context, _ string) error { return ctx.Err() }
 
 // UnplugServer does nothing.
 func (f *Fabric) UnplugServer(ctx context.Context, _ string) error { return ctx.Err() }
 
 // Prune does nothing.
-func (f *Fabric) Prune(ctx context.Context, _, _ []string) error { return ctx.Err() }
+func (f *Fabric) Prune(ctx context.Context, _ []string) error { return ctx.Err() }
+
+// PruneServers does nothing.
+func (f *Fabric) PruneServers(ctx context.Context, _ []string) error { return ctx.Err() }
 
 // Close does nothing.
 func (f *Fabric) Close() error { return nil }
