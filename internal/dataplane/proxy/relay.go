@@ -203,10 +203,10 @@ func (c *conn) flush(dst *side, d *direction) syscall.Errno {
 		return dst.writeFailed(errno)
 	}
 	dst.activeMs = c.loop.nowMs
-	if d.buffer != nil {
-		d.from += int32(n)
-	} else {
+	if d.buffer == nil {
 		d.pipe.n -= n
+	} else if d.from += int32(n); d.from == d.to {
+		d.release(c.loop) // what is read next may go through a pipe
 	}
 	return 0
 }

@@ -258,6 +258,36 @@ func TestTransferSurvivesChanges(t *testing.T) {
 	}
 }
 
+// TestSlowReceiver lets a fast member run into a client that reads now and then, so that bytes wait in buffers and
+// pipes when the flow turns from copied to spliced.
+func TestSlowReceiver(t *testing.T) {
+	const size, burst = 48 << 20, 3 << 20
+	content := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{2}).Read(content)
+	bench := newBench(t, serve(t, "a", func(c *net.TCPConn) {
+		for rest := content; len(rest) > 0; {
+			n, err := c.Write(rest[:min(len(rest), 20_000)])
+			if err != nil {
+				return
+			}
+			rest = rest[n:]
+		}
+	}))
+	conn := bench.dial()
+	got := make([]byte, size)
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for at := 0; at < size; at += burst {
+		<-ticker.C
+		if _, err := io.ReadFull(conn, got[at:min(at+burst, size)]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(got, content) {
+		t.Error("the bytes were changed")
+	}
+}
+
 // silent is a member whose backlog is full: its kernel drops further SYNs.
 func silent(t *testing.T, name string) dataplane.Member {
 	t.Helper()
