@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -52,16 +53,38 @@ func addresses(h *netlink.Handle, link netlink.Link) ([]netip.Prefix, error) {
 	return all, nil
 }
 
-// kernelAddress is usable at once: nobody else has it, so IPv6 need not ask around for a second first.
 func kernelAddress(p netip.Prefix) *netlink.Addr {
-	a := &netlink.Addr{IPNet: &net.IPNet{
+	return &netlink.Addr{IPNet: &net.IPNet{
 		IP:   p.Addr().AsSlice(),
 		Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
 	}}
-	if p.Addr().Is6() {
-		a.Flags = unix.IFA_F_NODAD
+}
+
+// The kernel takes an IPv6 address into use a little after the link comes up; with duplicate detection off, within
+// milliseconds.
+const (
+	tentativeLimit = 2 * time.Second
+	tentativePoll  = time.Millisecond
+)
+
+// awaitAddresses waits until the link answers for all of its addresses. A neighbour that asks too early asks again only
+// after a second (RFC 4861 §10, RETRANS_TIMER).
+func awaitAddresses(h *netlink.Handle, link netlink.Link) error {
+	for deadline := time.Now().Add(tentativeLimit); ; time.Sleep(tentativePoll) {
+		found, err := dump(func() ([]netlink.Addr, error) { return h.AddrList(link, netlink.FAMILY_V6) })
+		if err != nil {
+			return fmt.Errorf("list of addresses: %w", err)
+		}
+		i := slices.IndexFunc(found, func(a netlink.Addr) bool {
+			return a.Flags&unix.IFA_F_TENTATIVE != 0 && !a.IP.IsLinkLocalUnicast()
+		})
+		if i < 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("address %s is still tentative after %s", found[i].IP, tentativeLimit)
+		}
 	}
-	return a
 }
 
 // defaultRoute is a way out; of several in one namespace that of the first card is preferred.

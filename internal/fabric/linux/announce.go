@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -9,28 +10,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// announcement is what the neighbours of a namespace should hear: that addresses are now at these cards. Without
-// it they go on sending to where an address was before, for a minute or so.
-type announcement struct {
-	space *namespace
-	cards []freshCard
-}
-
-// freshCard is a card and the addresses that it has just been given.
-type freshCard struct {
-	index     int // of the interface, in its namespace
+// news is what the neighbours of a card should hear: that these addresses are now at this MAC address. Without it they
+// go on sending to where an address was before, for a minute or so.
+type news struct {
+	bridge    int // interface index, in the switch
 	mac       net.HardwareAddr
 	addresses []netip.Prefix
 }
 
-func (a announcement) announce() error {
-	for _, c := range a.cards {
-		for _, p := range c.addresses {
-			tell := c.tellARP
+// announce tells everybody on the bridge, in the card's name. It sends from the switch, by one socket for all:
+// the kernel takes some 15 ms to close a packet socket, which would be most of the time that Plug takes.
+func (f *Fabric) announce(all []news) error {
+	for _, n := range all {
+		for _, p := range n.addresses {
+			frame := gratuitousARP(n.mac, p.Addr())
 			if p.Addr().Is6() {
-				tell = c.tellNDP
+				frame = advertisement(n.mac, p.Addr())
 			}
-			if err := a.space.enter(func() error { return tell(p.Addr()) }); err != nil {
+			to := &unix.SockaddrLinklayer{Ifindex: n.bridge}
+			err := unix.Sendto(f.megaphone, frame, 0, to)
+			// ENOBUFS: the bridge has no carrier, so there are no neighbours either.
+			if err != nil && !errors.Is(err, unix.ENOBUFS) {
 				return fmt.Errorf("announcement of %s: %w", p.Addr(), err)
 			}
 		}
@@ -38,61 +38,56 @@ func (a announcement) announce() error {
 	return nil
 }
 
-var everyStation = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+var (
+	everyStation = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	// allNodes is ff02::1 and its Ethernet address (RFC 2464 §7).
+	allNodes    = netip.MustParseAddr("ff02::1")
+	allNodesMAC = net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}
+)
 
-// tellARP broadcasts a gratuitous request (RFC 5227 §3), in the namespace of the calling thread.
-func (c freshCard) tellARP(address netip.Addr) error {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	to := &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ARP), Ifindex: c.index, Halen: 6}
-	copy(to.Addr[:], everyStation)
-	return unix.Sendto(fd, gratuitousARP(c.mac, address), 0, to)
+func ethernet(to, from net.HardwareAddr, protocol uint16) []byte {
+	frame := append([]byte{}, to...)
+	frame = append(frame, from...)
+	return binary.BigEndian.AppendUint16(frame, protocol)
 }
 
-// gratuitousARP is a request for the sender's own address (RFC 826).
+// gratuitousARP is a broadcast request for the sender's own address (RFC 826, RFC 5227 §3).
 func gratuitousARP(mac net.HardwareAddr, address netip.Addr) []byte {
-	packet := []byte{0, 1, 8, 0, 6, 4, 0, 1} // Ethernet, IPv4, their address lengths, request
-	packet = append(packet, mac...)
-	packet = append(packet, address.AsSlice()...)
-	packet = append(packet, 0, 0, 0, 0, 0, 0)
-	return append(packet, address.AsSlice()...)
+	frame := ethernet(everyStation, mac, unix.ETH_P_ARP)
+	frame = append(frame, 0, 1, 8, 0, 6, 4, 0, 1) // Ethernet, IPv4, their address lengths, request
+	frame = append(frame, mac...)
+	frame = append(frame, address.AsSlice()...)
+	frame = append(frame, 0, 0, 0, 0, 0, 0)
+	return append(frame, address.AsSlice()...)
 }
 
-// tellNDP sends an unsolicited neighbour advertisement (RFC 4861 §7.2.6), in the namespace of the calling thread.
-func (c freshCard) tellNDP(address netip.Addr) error {
-	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMPV6)
-	if errors.Is(err, unix.EAFNOSUPPORT) {
-		return nil // no IPv6, hence no neighbours
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	// Receivers drop advertisements with any other hop limit (§7.1.2).
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, 255); err != nil {
-		return err
-	}
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_IF, c.index); err != nil {
-		return err
-	}
-	if err := unix.Bind(fd, &unix.SockaddrInet6{Addr: address.As16()}); err != nil {
-		return err
-	}
-	allNodes := &unix.SockaddrInet6{Addr: netip.MustParseAddr("ff02::1").As16(), ZoneId: uint32(c.index)}
-	return unix.Sendto(fd, advertisement(c.mac, address), 0, allNodes)
-}
-
-// advertisement is a neighbour advertisement with the override flag and the target's link-layer address (RFC 4861
-// §4.4, §4.6.1); the kernel fills in the checksum.
+// advertisement is an unsolicited neighbour advertisement to all nodes, with the override flag and the sender's
+// link-layer address (RFC 4861 §4.4, §7.2.6).
 func advertisement(mac net.HardwareAddr, address netip.Addr) []byte {
-	packet := []byte{136, 0, 0, 0, 0x20, 0, 0, 0}
-	packet = append(packet, address.AsSlice()...)
-	packet = append(packet, 2, 1)
-	return append(packet, mac...)
+	message := []byte{136, 0, 0, 0, 0x20, 0, 0, 0}
+	message = append(message, address.AsSlice()...)
+	message = append(message, 2, 1)
+	message = append(message, mac...)
+	binary.BigEndian.PutUint16(message[2:], checksumICMPv6(address, allNodes, message))
+
+	frame := ethernet(allNodesMAC, mac, unix.ETH_P_IPV6)
+	frame = append(frame, 0x60, 0, 0, 0, 0, byte(len(message)), unix.IPPROTO_ICMPV6, 255)
+	frame = append(frame, address.AsSlice()...)
+	frame = append(frame, allNodes.AsSlice()...)
+	return append(frame, message...)
 }
 
-// networkOrder swaps the bytes of a protocol number as AF_PACKET wants it.
-func networkOrder(protocol uint16) uint16 { return protocol<<8 | protocol>>8 }
+// checksumICMPv6 is the Internet checksum over the pseudo-header and the message, of even length (RFC 8200 §8.1).
+func checksumICMPv6(from, to netip.Addr, message []byte) uint16 {
+	covered := append(from.AsSlice(), to.AsSlice()...)
+	covered = append(covered, 0, 0, 0, byte(len(message)), 0, 0, 0, unix.IPPROTO_ICMPV6)
+	covered = append(covered, message...)
+	var sum uint32
+	for i := 0; i < len(covered); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(covered[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}

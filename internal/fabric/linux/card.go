@@ -44,24 +44,45 @@ func shortName(id string) string {
 }
 
 // connect makes the namespace have exactly these cards, and returns what neighbours should be told.
-func (f *Fabric) connect(space *namespace, cards []card) (announcement, error) {
-	news := announcement{space: space}
+func (f *Fabric) connect(space *namespace, cards []card) ([]news, error) {
 	h, err := space.netlink()
 	if err != nil {
-		return news, err
+		return nil, err
 	}
 	defer h.Close()
 	if err := removeOtherCards(h, cards); err != nil {
-		return news, err
+		return nil, err
 	}
+	var all []news
 	for _, c := range cards {
 		fresh, err := f.install(space, h, c)
 		if err != nil {
-			return news, fmt.Errorf("card %s: %w", c.name, err)
+			return nil, fmt.Errorf("card %s: %w", c.name, err)
 		}
-		news.cards = append(news.cards, fresh)
+		all = append(all, fresh)
 	}
-	return news, setDefaultRoutes(h, cards)
+	return all, setDefaultRoutes(h, cards)
+}
+
+// silence brings every card of the namespace down, so that its addresses no longer answer even if somebody still
+// holds a socket there and the namespace with it. To remove the cards would take some 30 ms each, where the kernel
+// removes them together with the namespace, and many namespaces at once.
+func silence(space *namespace) error {
+	h, err := space.netlink()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	links, err := dump(h.LinkList)
+	if err != nil {
+		return fmt.Errorf("list of interfaces: %w", err)
+	}
+	for _, link := range links {
+		if err := h.LinkSetDown(link); err != nil {
+			return fmt.Errorf("interface %s down: %w", link.Attrs().Name, err)
+		}
+	}
+	return nil
 }
 
 // removeOtherCards removes the veth ends that are not among the cards.
@@ -84,43 +105,48 @@ func removeOtherCards(h *netlink.Handle, cards []card) error {
 }
 
 // install makes the card be there, in the right bridge, configured and up.
-func (f *Fabric) install(space *namespace, h *netlink.Handle, c card) (freshCard, error) {
+func (f *Fabric) install(space *namespace, h *netlink.Handle, c card) (news, error) {
 	bridge, err := f.bridge.LinkByName(shortName(c.networkID))
 	if err != nil {
-		return freshCard{}, fmt.Errorf("network %s: %w", c.networkID, err)
+		return news{}, fmt.Errorf("network %s: %w", c.networkID, err)
 	}
 	inside, outside, err := f.pair(h, c)
 	if err != nil {
-		return freshCard{}, err
+		return news{}, err
 	}
 	isNew := inside == nil
 	if isNew {
 		if err := f.insert(space, c, bridge); err != nil {
-			return freshCard{}, err
+			return news{}, err
 		}
 		if inside, outside, err = f.pair(h, c); err != nil {
-			return freshCard{}, err
+			return news{}, err
 		}
 		if inside == nil {
-			return freshCard{}, errors.New("it vanished while it was being made")
+			return news{}, errors.New("it vanished while it was being made")
 		}
 	}
 	if space == f.spaces.home {
 		if err := space.enter(hostSettings(c.name).write); err != nil {
-			return freshCard{}, err
+			return news{}, err
 		}
 	}
 	added, err := setAddresses(h, inside, c.addresses)
 	if err != nil {
-		return freshCard{}, err
+		return news{}, err
 	}
 	if isNew || c.movesFrom(inside, outside, bridge) {
 		added = c.addresses
 	}
 	if err := f.adjust(h, inside, outside, bridge, c); err != nil {
-		return freshCard{}, err
+		return news{}, err
 	}
-	return freshCard{index: inside.Attrs().Index, mac: inside.Attrs().HardwareAddr, addresses: added}, nil
+	if slices.ContainsFunc(added, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
+		if err := awaitAddresses(h, inside); err != nil {
+			return news{}, err
+		}
+	}
+	return news{bridge: bridge.Attrs().Index, mac: inside.Attrs().HardwareAddr, addresses: added}, nil
 }
 
 // pair finds both ends of the card; nil stands for none. Ends that do not belong together are removed.
@@ -186,15 +212,16 @@ func (f *Fabric) adjust(h *netlink.Handle, inside, outside, bridge netlink.Link,
 	if err := errors.Join(f.bridge.LinkSetUp(outside), h.LinkSetUp(inside)); err != nil {
 		return fmt.Errorf("link up: %w", err)
 	}
-	return f.awaitCarrier(h, inside, outside)
+	return f.awaitCarrier(h, inside, outside, bridge)
 }
 
 // awaitCarrier makes the bridge forward to the new plug now, not when the kernel's link watch comes round to it: to
 // ask for one link's state runs the watch for it (Linux 6.8, net/core/rtnetlink.c rtnl_getlink).
-func (f *Fabric) awaitCarrier(h *netlink.Handle, inside, outside netlink.Link) error {
-	_, err := h.LinkByIndex(inside.Attrs().Index)
+func (f *Fabric) awaitCarrier(h *netlink.Handle, inside, outside, bridge netlink.Link) error {
+	_, insideErr := h.LinkByIndex(inside.Attrs().Index)
 	_, outsideErr := f.bridge.LinkByIndex(outside.Attrs().Index)
-	if err := errors.Join(err, outsideErr); err != nil {
+	_, bridgeErr := f.bridge.LinkByIndex(bridge.Attrs().Index)
+	if err := errors.Join(insideErr, outsideErr, bridgeErr); err != nil {
 		return fmt.Errorf("carrier: %w", err)
 	}
 	return nil

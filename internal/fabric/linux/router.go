@@ -65,38 +65,35 @@ func legCard(leg fabric.RouterPort, mtus map[string]int) card {
 // IP of the other has the last word.
 func (f *Fabric) applyRouters(ctx context.Context, want map[string]router) error {
 	var errs []error
-	var news []announcement
+	var fresh []news
 	for _, id := range slices.Sorted(maps.Keys(want)) {
 		have, exists := f.applied.routers[id]
 		if exists && reflect.DeepEqual(have, want[id]) {
 			continue
 		}
 		f.applied.routers[id] = router{}
-		fresh, err := f.applyRouter(ctx, id, have, want[id])
+		cards, err := f.applyRouter(ctx, id, have, want[id])
 		if err != nil {
 			errs = append(errs, fmt.Errorf("router %s: %w", id, err))
 			continue
 		}
 		f.applied.routers[id] = want[id]
-		news = append(news, fresh)
+		fresh = append(fresh, cards...)
 	}
-	for _, n := range news {
-		errs = append(errs, n.announce())
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, f.announce(fresh))...)
 }
 
-func (f *Fabric) applyRouter(ctx context.Context, id string, have, want router) (announcement, error) {
+func (f *Fabric) applyRouter(ctx context.Context, id string, have, want router) ([]news, error) {
 	if err := ctx.Err(); err != nil {
-		return announcement{}, err
+		return nil, err
 	}
 	space, err := f.spaces.make(roleRouter, id)
 	if err != nil {
-		return announcement{}, err
+		return nil, err
 	}
 	fresh, err := f.connect(space, want.cards)
 	if err != nil {
-		return announcement{}, err
+		return nil, err
 	}
 	if have.cards != nil && reflect.DeepEqual(have.translation, want.translation) {
 		return fresh, nil

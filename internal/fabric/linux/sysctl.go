@@ -54,12 +54,13 @@ var everyInterface = inAllAndDefault(settings{
 	{"ipv6/conf/%s/accept_dad", "0"}, // addresses are assigned, so they work at once
 })
 
-// hostSettings protect the host from what it may hear on the external network.
+// hostSettings protect the host from what it may hear on the external network, as everyInterface does others.
 func hostSettings(link string) settings {
 	return settings{
 		{"ipv4/conf/" + link + "/accept_redirects", "0"},
 		{"ipv6/conf/" + link + "/accept_redirects", "0"},
 		{"ipv6/conf/" + link + "/accept_ra", "0"},
+		{"ipv6/conf/" + link + "/accept_dad", "0"},
 	}
 }
 

@@ -152,7 +152,7 @@ func (f *Fabric) applySegment(ctx context.Context, bridge string, s segment) err
 	if err != nil {
 		return fmt.Errorf("the host's interface %s: %w", s.host.name, err)
 	}
-	return announcement{f.spaces.home, []freshCard{fresh}}.announce()
+	return f.announce([]news{fresh})
 }
 
 // makeBridge relies on the kernel's defaults for a bridge without the spanning tree protocol: ports forward at once.
