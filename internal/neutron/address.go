@@ -140,7 +140,7 @@ func (c *change) give(ctx context.Context, p *port, s *subnet, wanted netip.Addr
 		return err
 	}
 	if !chosen.IsValid() {
-		return conflict("IpAddressGenerationFailure", "No more IP addresses available on network %s.", s.NetworkID)
+		return conflict(kindFull, "No more IP addresses available on network %s.", s.NetworkID)
 	}
 	row := address{SubnetID: s.ID, Address: chosen.String(), PortID: p.ID, Position: len(p.Addresses)}
 	if len(p.Addresses) > 0 {
@@ -165,7 +165,7 @@ func (c *change) give(ctx context.Context, p *port, s *subnet, wanted netip.Addr
 
 func (c *change) checkWanted(ctx context.Context, s *subnet, wanted netip.Addr) error {
 	if !hosts(s.prefix()).contains(wanted) {
-		return badRequest("InvalidIpForSubnet", "IP address %s is not a valid IP for the specified subnet.", wanted)
+		return badRequest(kindOutside, "IP address %s is not a valid IP for the specified subnet.", wanted)
 	}
 	taken := c.tx.NewSelect().Model((*address)(nil)).Where("a.subnet_id = ? AND a.address = ?", s.ID, wanted.String())
 	busy, err := exists(ctx, taken)
@@ -173,7 +173,7 @@ func (c *change) checkWanted(ctx context.Context, s *subnet, wanted netip.Addr) 
 		return err
 	}
 	if busy {
-		return conflict("IpAddressInUse", "Unable to complete operation for network %s. The IP address %s is in use.", s.NetworkID, wanted)
+		return conflict(kindInUse, "Unable to complete operation for network %s. The IP address %s is in use.", s.NetworkID, wanted)
 	}
 	return nil
 }

@@ -15,6 +15,13 @@ type refusal struct {
 	message string
 }
 
+// The types that this room itself tells apart.
+const (
+	kindFull    = "IpAddressGenerationFailure"
+	kindInUse   = "IpAddressInUse"
+	kindOutside = "InvalidIpForSubnet"
+)
+
 func (r *refusal) Error() string { return r.message }
 
 func badRequest(kind, format string, args ...any) error {

@@ -103,8 +103,8 @@ func (s *Service) updateNetwork(ctx context.Context, c *change, id string, b *bo
 	if err := b.close(n.view(admin, nil)); err != nil {
 		return err
 	}
-	if before.External && !n.External {
-		if err := s.mayCloseNetwork(ctx, c, n); err != nil {
+	if before.External != n.External {
+		if err := s.mayTurnNetwork(ctx, c, n); err != nil {
 			return err
 		}
 	}
@@ -112,8 +112,21 @@ func (s *Service) updateNetwork(ctx context.Context, c *change, id string, b *bo
 	return c.save(ctx, n)
 }
 
-// mayCloseNetwork refuses to take the outside away from under routers and floating IPs.
-func (s *Service) mayCloseNetwork(ctx context.Context, c *change, n *network) error {
+// mayTurnNetwork refuses to open a network whose ranges the fabric cannot carry outside, and to take the outside away
+// from under routers and floating IPs.
+func (s *Service) mayTurnNetwork(ctx context.Context, c *change, n *network) error {
+	if n.External {
+		subnets, err := selectSubnets(ctx, c.tx, admin, where("s.network_id = ?", n.ID))
+		if err != nil {
+			return err
+		}
+		for _, subnet := range subnets {
+			if err := s.fabric.CheckSubnet(subnet.prefix(), true); err != nil {
+				return badRequest("InvalidInput", "Invalid input for operation: %v.", err)
+			}
+		}
+		return nil
+	}
 	used := c.tx.NewSelect().Model((*port)(nil)).Where("p.network_id = ?", n.ID).
 		Where("p.device_owner IN (?, ?)", ownerGateway, ownerFloatingIP)
 	found, err := exists(ctx, used)

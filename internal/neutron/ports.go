@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -333,7 +332,7 @@ func (c *change) readdress(ctx context.Context, p *port, n *network, wanted []wa
 	}
 	p.Addresses = kept
 	if len(gone) > 0 {
-		err := c.disassociateAll(ctx, where("f.port_id = ? AND f.fixed_ip_address IN (?)", p.ID, bun.In(gone)))
+		err := c.disassociateAll(ctx, where("f.port_id = ? AND f.fixed_ip_address IN ?", p.ID, bun.Tuple(gone)))
 		if err != nil {
 			return err
 		}
@@ -402,7 +401,5 @@ func (c *change) deletePort(ctx context.Context, p *port) error {
 	return c.remove(ctx, p)
 }
 
-func isFull(err error) bool {
-	var refused *refusal
-	return errors.As(err, &refused) && refused.kind == "IpAddressGenerationFailure"
-}
+// isFull tells that a subnet has no free address.
+func isFull(err error) bool { return kindOf(err) == kindFull }

@@ -71,7 +71,7 @@ func (q query) narrow(columns map[string]string) narrow {
 				for i, text := range wanted {
 					valid[i] = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "�"), "�")
 				}
-				s = s.Where("? IN (?)", bun.Safe(column), bun.In(valid))
+				s = s.Where("? IN ?", bun.Safe(column), bun.Tuple(valid))
 			}
 		}
 		return s

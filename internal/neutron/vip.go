@@ -1,3 +1,226 @@
 package neutron
 
-func balancerDevice(id string) string { return "lb-" + id }
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"poise/internal/lb"
+	"poise/internal/rest"
+)
+
+const devicePrefix = "lb-"
+
+// balancerDevice is the device_id of a load balancer's ports, as Octavia writes it.
+func balancerDevice(loadBalancerID string) string { return devicePrefix + loadBalancerID }
+
+// CreateVIP takes the port that is asked for, or makes one with the address that is asked for or the next free one
+// (octavia-rules.md §9). Objects are looked up with the caller's eyes. Refusals are errors of the domain ([lb.Error]).
+func (s *Service) CreateVIP(ctx context.Context, caller rest.Caller, req lb.VIPRequest) (lb.VIP, error) {
+	var vip lb.VIP
+	err := s.change(ctx, caller, func(ctx context.Context, c *change) (err error) {
+		switch {
+		case req.PortID != "":
+			vip, err = c.takeVIP(ctx, req)
+		case req.NetworkID != "":
+			vip, err = c.makeVIPOnNetwork(ctx, req)
+		default:
+			vip, err = c.makeVIPOnSubnet(ctx, req)
+		}
+		return err
+	})
+	return vip, err
+}
+
+// takeVIP puts a port that the user supplies at the load balancer's service.
+func (c *change) takeVIP(ctx context.Context, req lb.VIPRequest) (lb.VIP, error) {
+	missing := lb.ErrMissing("vip_port_id", "Port", req.PortID)
+	p, err := findPort(ctx, c.tx, c.caller, req.PortID)
+	if err != nil {
+		return lb.VIP{}, hidden(err, missing)
+	}
+	if _, err := c.lock(ctx, p.NetworkID); err != nil {
+		return lb.VIP{}, err
+	}
+	if p, err = findPort(ctx, c.tx, c.caller, req.PortID); err != nil {
+		return lb.VIP{}, hidden(err, missing)
+	}
+	if p.DeviceID != "" || p.BalancerID != "" {
+		return lb.VIP{}, lb.ErrValidation("vip_port_id", "Port %s is already used by device %s ", p.ID, p.DeviceID)
+	}
+	chosen, err := p.vipAddress(req)
+	if err != nil {
+		return lb.VIP{}, err
+	}
+	p.BalancerID, p.DeviceID, p.DeviceOwner = req.LoadBalancerID, balancerDevice(req.LoadBalancerID), ownerBalancer
+	if err := c.save(ctx, p); err != nil {
+		return lb.VIP{}, err
+	}
+	return vipOf(p, chosen), nil
+}
+
+// vipAddress finds the address of a supplied port that becomes the VIP.
+func (p *port) vipAddress(req lb.VIPRequest) (address, error) {
+	onSubnet := slices.IndexFunc(p.Addresses, func(a address) bool { return a.SubnetID == req.SubnetID })
+	wanted := slices.IndexFunc(p.Addresses, func(a address) bool {
+		return a.Address == req.Address.String() && (req.SubnetID == "" || a.SubnetID == req.SubnetID)
+	})
+	switch {
+	case req.SubnetID != "" && onSubnet < 0:
+		return address{}, lb.ErrValidation("vip_subnet_id", "No VIP address found on the specified VIP port within the specified subnet.")
+	case req.Address.IsValid() && wanted < 0:
+		return address{}, lb.ErrValidation("vip_address", "Specified VIP address not found on the specified VIP port.")
+	case req.Address.IsValid():
+		return p.Addresses[wanted], nil
+	case req.SubnetID != "":
+		return p.Addresses[onSubnet], nil
+	case len(p.Addresses) == 1:
+		return p.Addresses[0], nil
+	}
+	return address{}, lb.ErrValidation("vip_port_id",
+		"VIP port's subnet could not be determined. Please specify either a VIP subnet or address.")
+}
+
+func (c *change) makeVIPOnNetwork(ctx context.Context, req lb.VIPRequest) (lb.VIP, error) {
+	n, err := findNetwork(ctx, c.tx, c.caller, req.NetworkID)
+	if err != nil {
+		return lb.VIP{}, hidden(err, lb.ErrMissing("vip_network_id", "Network", req.NetworkID))
+	}
+	subnets, err := selectSubnets(ctx, c.tx, c.caller, where("s.network_id = ?", n.ID))
+	if err != nil {
+		return lb.VIP{}, err
+	}
+	if len(subnets) == 0 {
+		return lb.VIP{}, lb.ErrValidation("vip_network_id", "Supplied network does not contain a subnet.")
+	}
+	if req.SubnetID != "" {
+		subnets = slices.DeleteFunc(subnets, func(s *subnet) bool { return s.ID != req.SubnetID })
+		if len(subnets) == 0 {
+			return lb.VIP{}, lb.ErrMissing("vip_subnet_id", "Subnet", req.SubnetID)
+		}
+	} else if req.Address.IsValid() {
+		subnets = slices.DeleteFunc(subnets, func(s *subnet) bool { return !s.prefix().Contains(req.Address) })
+		if len(subnets) == 0 {
+			return lb.VIP{}, lb.ErrValidation("vip_address", "Supplied network does not contain a subnet for VIP address specified.")
+		}
+	}
+	slices.SortStableFunc(subnets, func(a, b *subnet) int { return a.prefix().Addr().BitLen() - b.prefix().Addr().BitLen() })
+	return c.makeVIP(ctx, req, n.ID, subnets)
+}
+
+func (c *change) makeVIPOnSubnet(ctx context.Context, req lb.VIPRequest) (lb.VIP, error) {
+	s, err := findSubnet(ctx, c.tx, c.caller, req.SubnetID)
+	if err != nil {
+		return lb.VIP{}, hidden(err, lb.ErrMissing("vip_subnet_id", "Subnet", req.SubnetID))
+	}
+	return c.makeVIP(ctx, req, s.NetworkID, []*subnet{s})
+}
+
+// makeVIP makes a port with an address of the first subnet that has a free one.
+func (c *change) makeVIP(ctx context.Context, req lb.VIPRequest, networkID string, subnets []*subnet) (lb.VIP, error) {
+	p := newPort(req.ProjectID, networkID)
+	p.Name, p.AdminStateUp = "octavia-lb-"+req.LoadBalancerID, false
+	p.DeviceID, p.DeviceOwner = balancerDevice(req.LoadBalancerID), ownerBalancer
+	p.BalancerID, p.BalancerMade = req.LoadBalancerID, true
+	if err := c.addPort(ctx, p, []wantedIP{}); err != nil {
+		return lb.VIP{}, err
+	}
+	for _, s := range subnets {
+		// The network is locked only now: what was read before may have changed.
+		fresh, err := findSubnet(ctx, c.tx, admin, s.ID)
+		if err != nil {
+			return lb.VIP{}, hidden(err, lb.ErrMissing("vip_subnet_id", "Subnet", s.ID))
+		}
+		err = c.give(ctx, p, fresh, req.Address)
+		switch kindOf(err) {
+		case kindFull:
+			continue
+		case kindInUse:
+			return lb.VIP{}, &lb.Error{
+				Code: lb.Conflict, Field: "vip_address",
+				Message: fmt.Sprintf("The VIP IP address is already in use: %s", req.Address),
+			}
+		case kindOutside:
+			return lb.VIP{}, lb.ErrValidation("vip_address", "vip_address %s is not an address of subnet %s.", req.Address, s.ID)
+		}
+		if err != nil {
+			return lb.VIP{}, err
+		}
+		return vipOf(p, p.Addresses[0]), nil
+	}
+	return lb.VIP{}, lb.ErrValidation("vip_subnet_id", "Subnet(s) in the supplied network do not contain enough available IPs.")
+}
+
+func vipOf(p *port, a address) lb.VIP {
+	return lb.VIP{
+		PortID: p.ID, NetworkID: p.NetworkID, SubnetID: a.SubnetID, Address: netip.MustParseAddr(a.Address), OwnPort: p.BalancerMade,
+	}
+}
+
+// kindOf is the type of a refusal, "" for any other error.
+func kindOf(err error) string {
+	var refused *refusal
+	if errors.As(err, &refused) {
+		return refused.kind
+	}
+	return ""
+}
+
+// hidden replaces "not found" in Neutron's words by missing.
+func hidden(err, missing error) error {
+	var refused *refusal
+	if errors.As(err, &refused) && refused.status == http.StatusNotFound {
+		return missing
+	}
+	return err
+}
+
+// ReleaseVIP deletes the ports that were made for the load balancer and gives the others back to their owner. It is
+// fine when there are none.
+func (s *Service) ReleaseVIP(ctx context.Context, loadBalancerID string) error {
+	return s.change(ctx, admin, func(ctx context.Context, c *change) error {
+		ports, err := selectPorts(ctx, c.tx, admin, where("p.balancer_id = ?", loadBalancerID))
+		if err != nil {
+			return err
+		}
+		for _, p := range ports {
+			if err := c.releasePort(ctx, p); err != nil {
+				return err
+			}
+		}
+		c.devices = nil // the load balancer is going: nothing is to be plugged again
+		return nil
+	})
+}
+
+func (c *change) releasePort(ctx context.Context, p *port) error {
+	if p.BalancerMade {
+		return c.deletePort(ctx, p)
+	}
+	if p.DeviceOwner == ownerBalancer && strings.HasPrefix(p.DeviceID, devicePrefix) {
+		p.DeviceID, p.DeviceOwner = "", ""
+	}
+	p.BalancerID = ""
+	return c.save(ctx, p)
+}
+
+// VIPOwners are the ids of the load balancers that have ports.
+func (s *Service) VIPOwners(ctx context.Context) ([]string, error) {
+	owners := []string{}
+	err := s.db.NewSelect().Model((*port)(nil)).Distinct().Column("p.balancer_id").
+		Where("p.balancer_id IS NOT NULL").Order("p.balancer_id").Scan(ctx, &owners)
+	if err != nil {
+		return nil, fmt.Errorf("VIP owners: %w", err)
+	}
+	return owners, nil
+}
+
+// SubnetVisible refuses a subnet that the caller does not see, as [lb.ErrMissing].
+func (s *Service) SubnetVisible(ctx context.Context, caller rest.Caller, subnetID string) error {
+	_, err := findSubnet(ctx, s.db, caller, subnetID)
+	return hidden(err, lb.ErrMissing("subnet_id", "Subnet", subnetID))
+}
