@@ -228,12 +228,12 @@ func TestTokenValidation(t *testing.T) {
 
 // TestTokensDie takes away, in each of the ways, what a token stands for.
 func TestTokensDie(t *testing.T) {
-	tests := map[string]func(admin, demo *cloud, user, project, role string){
-		"token revoked": func(_, demo *cloud, _, _, _ string) {
-			demo.want(204, "DELETE", "/v3/auth/tokens", nil, "X-Subject-Token", demo.token)
+	tests := map[string]func(admin, victim *cloud, user, project, role string){
+		"token revoked": func(_, victim *cloud, _, _, _ string) {
+			victim.want(204, "DELETE", "/v3/auth/tokens", nil, "X-Subject-Token", victim.token)
 		},
-		"token revoked by the administrator": func(admin, demo *cloud, _, _, _ string) {
-			admin.want(204, "DELETE", "/v3/auth/tokens", nil, "X-Subject-Token", demo.token)
+		"token revoked by the administrator": func(admin, victim *cloud, _, _, _ string) {
+			admin.want(204, "DELETE", "/v3/auth/tokens", nil, "X-Subject-Token", victim.token)
 		},
 		"user deleted": func(admin, _ *cloud, user, _, _ string) {
 			admin.want(204, "DELETE", "/v3/users/"+user, nil)
@@ -245,8 +245,8 @@ func TestTokensDie(t *testing.T) {
 			admin.want(200, "PATCH", "/v3/users/"+user, object{"user": object{"enabled": false}})
 			admin.want(200, "PATCH", "/v3/users/"+user, object{"user": object{"enabled": true}})
 		},
-		"password changed": func(_, demo *cloud, user, _, _ string) {
-			demo.want(204, "POST", "/v3/users/"+user+"/password",
+		"password changed": func(_, victim *cloud, user, _, _ string) {
+			victim.want(204, "POST", "/v3/users/"+user+"/password",
 				object{"user": object{"original_password": demoPassword, "password": "fresh"}})
 		},
 		"password set": func(admin, _ *cloud, user, _, _ string) {
@@ -265,21 +265,25 @@ func TestTokensDie(t *testing.T) {
 			admin.want(204, "DELETE", "/v3/roles/"+role, nil)
 		},
 	}
-	for name, kill := range tests {
-		t.Run(name, func(t *testing.T) {
-			databasetest.Each(t, func(t *testing.T, db *database.DB) {
-				c := newCloud(t, db)
-				admin, demo := c.admin(), c.demo()
-				token := demo.want(200, "GET", "/v3/auth/tokens", nil, "X-Subject-Token", demo.token)
-				role := admin.want(200, "GET", "/v3/roles?name=member", nil).dig("roles").([]any)[0].(object)["id"].(string)
-				kill(admin, demo, token.text("token", "user", "id"), token.text("token", "project", "id"), role)
-				if _, err := c.service.Verify(t.Context(), demo.token); !errors.Is(err, rest.ErrUnauthenticated) {
+	databasetest.Each(t, func(t *testing.T, db *database.DB) {
+		admin := newCloud(t, db).admin()
+		for name, kill := range tests {
+			t.Run(name, func(t *testing.T) {
+				project := admin.want(201, "POST", "/v3/projects", object{"project": object{"name": name}}).text("project", "id")
+				body := object{"user": object{"name": name, "password": demoPassword}}
+				user := admin.want(201, "POST", "/v3/users", body).text("user", "id")
+				role := admin.want(201, "POST", "/v3/roles", object{"role": object{"name": name}}).text("role", "id")
+				admin.want(204, "PUT", "/v3/projects/"+project+"/users/"+user+"/roles/"+role, nil)
+				victim := admin.signedIn(name, demoPassword, name)
+				victim.want(200, "GET", "/v3/auth/projects", nil)
+				kill(admin, victim, user, project, role)
+				if _, err := admin.service.Verify(t.Context(), victim.token); !errors.Is(err, rest.ErrUnauthenticated) {
 					t.Errorf("the token is good for %v", err)
 				}
-				demo.want(401, "GET", "/v3/auth/projects", nil)
+				victim.want(401, "GET", "/v3/auth/projects", nil)
 			})
-		})
-	}
+		}
+	})
 }
 
 func TestDisabledDomain(t *testing.T) {
