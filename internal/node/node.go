@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"maps"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -149,8 +151,10 @@ func (n *Node) report(id string, s *service) {
 	if generation == 0 { // not served yet, or not any more
 		return
 	}
+	health := s.prober.Snapshot()
+	slices.SortFunc(health, func(a, b dataplane.Health) int { return strings.Compare(a.MemberID, b.MemberID) })
 	n.reporter.Report(link.Report{
-		LoadBalancerID: id, Generation: generation, Listeners: s.proxy.States(), Health: s.prober.Snapshot(),
+		LoadBalancerID: id, Generation: generation, Listeners: s.proxy.States(), Health: health,
 	})
 }
 

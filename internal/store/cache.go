@@ -9,6 +9,12 @@ import (
 // maxCached is how many load balancers are kept in memory; beyond it, any other makes room.
 const maxCached = 10_000
 
+// versioned is a snapshot with the version at which it is true.
+type versioned struct {
+	version  int64
+	snapshot lb.Snapshot
+}
+
 // cache holds the newest snapshot of load balancers by id.
 type cache struct {
 	mu   sync.Mutex // guards byID

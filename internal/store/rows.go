@@ -43,57 +43,73 @@ type observationRow struct {
 	Body           string
 }
 
-// versioned is a snapshot with the version at which it is true.
-type versioned struct {
-	version  int64
-	snapshot lb.Snapshot
-}
-
-func (s *Store) version(ctx context.Context, id string) (int64, error) {
+func readVersion(ctx context.Context, db bun.IDB, id string) (int64, error) {
 	var version int64
-	err := s.db.NewSelect().Table("load_balancers").Column("version").Where("id = ?", id).Scan(ctx, &version)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, lb.ErrNotFound(lb.KindLoadBalancer, id)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("version of load balancer %s: %w", id, err)
-	}
-	return version, nil
+	err := db.NewSelect().Table("load_balancers").Column("version").Where("id = ?", id).Scan(ctx, &version)
+	return version, rowError(err, "version", id)
 }
 
-// load reads a whole tree. It needs no transaction: when the version is the same before and after, what was read
-// between is of one moment.
-func (s *Store) load(ctx context.Context, id string) (versioned, error) {
-	for range maxAttempts {
-		root := loadBalancerRow{ID: id}
-		if err := s.db.NewSelect().Model(&root).WherePK().Scan(ctx); errors.Is(err, sql.ErrNoRows) {
-			return versioned{}, lb.ErrNotFound(lb.KindLoadBalancer, id)
-		} else if err != nil {
-			return versioned{}, fmt.Errorf("load balancer %s: %w", id, err)
-		}
-		var objects []objectRow
-		if err := s.db.NewSelect().Model(&objects).Where("load_balancer_id = ?", id).OrderExpr("created_in, id").Scan(ctx); err != nil {
-			return versioned{}, fmt.Errorf("objects of load balancer %s: %w", id, err)
-		}
-		var observation observationRow
-		err := s.db.NewSelect().Model(&observation).Where("load_balancer_id = ?", id).Scan(ctx)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return versioned{}, fmt.Errorf("observation of load balancer %s: %w", id, err)
-		}
-		after, err := s.version(ctx, id)
-		if err != nil {
-			return versioned{}, err
-		}
-		if after != root.Version {
-			continue
-		}
-		snapshot, err := assemble(root, objects, observation)
-		if err != nil {
-			return versioned{}, fmt.Errorf("load balancer %s: %w", id, err)
-		}
-		return versioned{root.Version, s.remember(root.Version, snapshot)}, nil
+// nextVersion takes the load balancer's next version for this transaction, and locks its row.
+func nextVersion(ctx context.Context, tx bun.Tx, id string) (int64, error) {
+	var version int64
+	err := tx.NewUpdate().Table("load_balancers").Set("version = version + 1").Where("id = ?", id).Returning("version").Scan(ctx, &version)
+	return version, rowError(err, "next version", id)
+}
+
+// rowError says what the error is about; no row at all means that the load balancer is not there.
+func rowError(err error, what, id string) error {
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return lb.ErrNotFound(lb.KindLoadBalancer, id)
+	case err != nil:
+		return fmt.Errorf("%s of load balancer %s: %w", what, id, err)
+	default:
+		return nil
 	}
-	return versioned{}, fmt.Errorf("load balancer %s changed %d times while it was read", id, maxAttempts)
+}
+
+// load reads a whole tree and remembers it. It needs no transaction: when the version is the same before and
+// after, what was read between is of one moment.
+func (s *Store) load(ctx context.Context, id string) (lb.Snapshot, error) {
+	for range maxReads {
+		before, err := readVersion(ctx, s.db, id)
+		if err != nil {
+			return lb.Snapshot{}, err
+		}
+		snapshot, err := readTree(ctx, s.db, id)
+		if err != nil {
+			return lb.Snapshot{}, err
+		}
+		after, err := readVersion(ctx, s.db, id)
+		if err != nil {
+			return lb.Snapshot{}, err
+		}
+		if before == after {
+			return s.remember(before, snapshot), nil
+		}
+	}
+	return lb.Snapshot{}, fmt.Errorf("load balancer %s changed %d times while it was read", id, maxReads)
+}
+
+func readTree(ctx context.Context, db bun.IDB, id string) (lb.Snapshot, error) {
+	root := loadBalancerRow{ID: id}
+	if err := db.NewSelect().Model(&root).WherePK().Scan(ctx); err != nil {
+		return lb.Snapshot{}, rowError(err, "body", id)
+	}
+	var objects []objectRow
+	if err := db.NewSelect().Model(&objects).Where("load_balancer_id = ?", id).OrderExpr("created_in, id").Scan(ctx); err != nil {
+		return lb.Snapshot{}, fmt.Errorf("objects of load balancer %s: %w", id, err)
+	}
+	var observation observationRow
+	err := db.NewSelect().Model(&observation).Where("load_balancer_id = ?", id).Scan(ctx)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return lb.Snapshot{}, fmt.Errorf("observation of load balancer %s: %w", id, err)
+	}
+	snapshot, err := assemble(root, objects, observation)
+	if err != nil {
+		return lb.Snapshot{}, fmt.Errorf("load balancer %s: %w", id, err)
+	}
+	return snapshot, nil
 }
 
 // assemble makes a snapshot of rows.
@@ -157,16 +173,6 @@ func insert(ctx context.Context, tx bun.Tx, t *lb.LoadBalancer) error {
 	return saveObjects(ctx, tx, t)
 }
 
-// moveVersion takes the load balancer's next version for this transaction; false when old is not its version any more.
-func moveVersion(ctx context.Context, tx bun.Tx, id string, old int64) (bool, error) {
-	result, err := tx.NewUpdate().Table("load_balancers").Set("version = ?", old+1).Where("id = ? AND version = ?", id, old).Exec(ctx)
-	if err != nil {
-		return false, fmt.Errorf("version of load balancer %s: %w", id, err)
-	}
-	rows, err := result.RowsAffected()
-	return rows == 1, err
-}
-
 // saveChange writes what differs between two generations of a tree.
 func saveChange(ctx context.Context, tx bun.Tx, old, after lb.Snapshot) error {
 	next := after.Tree
@@ -221,7 +227,7 @@ func deleteMissing(ctx context.Context, tx bun.Tx, old, next *lb.LoadBalancer) e
 	for len(gone) > 0 {
 		batch := gone[:min(insertBatch, len(gone))]
 		gone = gone[len(batch):]
-		if _, err := tx.NewDelete().Table("objects").Where("id IN (?)", bun.In(batch)).Exec(ctx); err != nil {
+		if _, err := tx.NewDelete().Table("objects").Where("id IN (?)", bun.List(batch)).Exec(ctx); err != nil {
 			return fmt.Errorf("deleted objects of load balancer %s: %w", old.ID, err)
 		}
 	}

@@ -26,8 +26,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// maxAttempts bounds how often a change is tried again after another process has changed the same load balancer.
-const maxAttempts = 20
+// maxReads bounds how often a tree is read again because it changed while it was read.
+const maxReads = 20
 
 // Store keeps load balancers.
 type Store struct {
@@ -51,18 +51,12 @@ func New(ctx context.Context, db *database.DB) (*Store, error) {
 
 // Snapshot reads one load balancer; a missing one is lb.NotFound.
 func (s *Store) Snapshot(ctx context.Context, id string) (lb.Snapshot, error) {
-	entry, err := s.current(ctx, id)
-	return entry.snapshot, err
-}
-
-// current reads one load balancer with the version that it has.
-func (s *Store) current(ctx context.Context, id string) (versioned, error) {
-	version, err := s.version(ctx, id)
+	version, err := readVersion(ctx, s.db, id)
 	if err != nil {
-		return versioned{}, err
+		return lb.Snapshot{}, err
 	}
 	if snapshot, ok := s.cache.get(id, version); ok {
-		return versioned{version, snapshot}, nil
+		return snapshot, nil
 	}
 	return s.load(ctx, id)
 }
@@ -104,14 +98,14 @@ func (s *Store) List(ctx context.Context, projectID string) ([]lb.Snapshot, erro
 	for _, row := range rows {
 		snapshot, ok := s.cache.get(row.ID, row.Version)
 		if !ok {
-			loaded, err := s.load(ctx, row.ID)
+			var err error
+			snapshot, err = s.load(ctx, row.ID)
 			if lb.CodeOf(err) == lb.NotFound { // deleted meanwhile
 				continue
 			}
 			if err != nil {
 				return nil, err
 			}
-			snapshot = loaded.snapshot
 		}
 		snapshots = append(snapshots, snapshot)
 	}
@@ -130,7 +124,7 @@ func (s *Store) Create(ctx context.Context, tree *lb.LoadBalancer) (lb.Snapshot,
 }
 
 // Change applies a change to the next generation of a load balancer's tree and keeps the result. What change refuses
-// is returned as it is, and nothing has changed. change is called again when another process was faster.
+// is returned as it is, and nothing has changed. change is called again when the transaction lost a race.
 func (s *Store) Change(ctx context.Context, id string, change func(*lb.LoadBalancer) error) (lb.Snapshot, error) {
 	compute := func(old lb.Snapshot) (lb.Snapshot, error) {
 		next := old.Tree.Next(s.now())
@@ -153,41 +147,46 @@ func (s *Store) Observe(ctx context.Context, id string, observe func(lb.Snapshot
 	return s.write(ctx, id, compute, saveObservation)
 }
 
-// write runs one read-modify-write of a load balancer: it computes the next snapshot and saves the difference, and
-// does both again when the version has moved meanwhile. When compute returns the tree that it was given, there is
-// nothing to save.
+// write runs one read-modify-write of a load balancer in a transaction that begins by taking the load balancer's next
+// version, and with it the row's lock. When compute returns the tree that it was given, there is nothing to save.
 func (s *Store) write(ctx context.Context, id string, compute func(old lb.Snapshot) (lb.Snapshot, error),
 	save func(ctx context.Context, tx bun.Tx, old, after lb.Snapshot) error,
-) (lb.Snapshot, error) {
+) (after lb.Snapshot, err error) {
 	defer s.locks.lock(id)()
-	for range maxAttempts {
-		old, err := s.current(ctx, id)
-		if err != nil {
-			return lb.Snapshot{}, err
+	var version int64
+	err = s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if version, err = nextVersion(ctx, tx, id); err != nil {
+			return err
 		}
-		after, err := compute(old.snapshot)
-		if err != nil || after.Tree == old.snapshot.Tree {
-			return after, err
-		}
-		moved := false
-		err = s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
-			if moved, err = moveVersion(ctx, tx, id, old.version); err != nil || !moved {
+		old, ok := s.cache.get(id, version-1)
+		if !ok {
+			if old, err = readTree(ctx, tx, id); err != nil {
 				return err
 			}
-			return save(ctx, tx, old.snapshot, after)
-		})
-		switch {
-		case err != nil:
-			return lb.Snapshot{}, err
-		case moved && after.Tree == nil:
-			s.cache.drop(id)
-			return after, nil
-		case moved:
-			return s.remember(old.version+1, after), nil
 		}
+		if after, err = compute(old); err != nil {
+			return err
+		}
+		if after.Tree == old.Tree {
+			return errNothingToSave
+		}
+		return save(ctx, tx, old, after)
+	})
+	switch {
+	case errors.Is(err, errNothingToSave):
+		return after, nil
+	case err != nil:
+		return lb.Snapshot{}, err
+	case after.Tree == nil:
+		s.cache.drop(id)
+		return after, nil
+	default:
+		return s.remember(version, after), nil
 	}
-	return lb.Snapshot{}, fmt.Errorf("load balancer %s was changed by others %d times in a row", id, maxAttempts)
 }
+
+// errNothingToSave rolls a write back that would change nothing.
+var errNothingToSave = errors.New("nothing to save")
 
 // remember keeps a snapshot for readers.
 func (s *Store) remember(version int64, snapshot lb.Snapshot) lb.Snapshot {
