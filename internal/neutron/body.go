@@ -232,12 +232,10 @@ func (b *body) project(kind string) string {
 	for _, name := range []string{"tenant_id", "project_id"} {
 		b.text(name, &project)
 	}
-	if project != b.caller.ProjectID && !isAdmin(b.caller) {
-		b.fail(forbidden("create_" + kind))
-	}
 	if project == "" {
-		b.fail(badRequest("HTTPBadRequest", "Running without keystone AuthN requires that tenant_id is specified"))
+		b.fail(badRequest("HTTPBadRequest", "The new object needs a project_id"))
 	}
+	b.fail(mayChange(b.caller, project, "create_"+kind))
 	return project
 }
 

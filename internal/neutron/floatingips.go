@@ -86,9 +86,6 @@ func (s *Service) createFloatingIP(ctx context.Context, c *change, b *body) (str
 	if err := b.close(f.view()); err != nil {
 		return "", err
 	}
-	if err := mayChange(c.caller, f.ProjectID, "create_floatingip"); err != nil {
-		return "", err
-	}
 	if err := c.reserve(ctx, f, place); err != nil {
 		return "", err
 	}

@@ -9,11 +9,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"path/filepath"
 	"sync"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"poise/internal/database"
+	"poise/internal/database/databasetest"
 	"poise/internal/fabric"
 	"poise/internal/neutron"
 	"poise/internal/rest"
@@ -26,6 +28,8 @@ var (
 	bob   = rest.Caller{UserID: "u2", UserName: "bob", ProjectID: "p2", Roles: []string{"member", "reader"}}
 	eve   = rest.Caller{UserID: "u3", UserName: "eve", ProjectID: "p1", Roles: []string{"reader"}}
 )
+
+var people = tokens{"root": root, "alice": alice, "bob": bob, "eve": eve}
 
 type tokens map[string]rest.Caller
 
@@ -77,8 +81,8 @@ func (f *recorder) last() (t fabric.Topology, attempts int) {
 func (f *recorder) Plug(context.Context, string, []fabric.Port) (fabric.Endpoint, error) {
 	return fabric.Endpoint{}, nil
 }
-func (f *recorder) Unplug(context.Context, string) error            { return nil }
-func (f *recorder) Prune(context.Context, []string) error { return nil }
+func (f *recorder) Unplug(context.Context, string) error         { return nil }
+func (f *recorder) Prune(context.Context, []string) error        { return nil }
 func (f *recorder) PruneServers(context.Context, []string) error { return nil }
 func (f *recorder) PlugServer(context.Context, string, []fabric.Port) (fabric.Server, error) {
 	return fabric.Server{}, nil
@@ -96,21 +100,12 @@ type cloud struct {
 
 // onEach runs the test on a new service with each database engine.
 func onEach(t *testing.T, f func(t *testing.T, c *cloud)) {
-	t.Run("sqlite", func(t *testing.T) { f(t, start(t, openSQLite(t), "linux")) })
+	databasetest.Each(t, func(t *testing.T, db *database.DB) { f(t, start(t, db, "linux")) })
 }
 
-func openSQLite(t testing.TB) *database.DB {
-	t.Helper()
-	db, err := database.Open(t.Context(), filepath.Join(t.TempDir(), "poise.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return db
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(databasetest.Suite{M: m}, goleak.IgnoreTopFunction("net/http.(*persistConn).readLoop"),
+		goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"))
 }
 
 func start(t testing.TB, db *database.DB, fabricName string) *cloud {
@@ -126,7 +121,6 @@ func start(t testing.TB, db *database.DB, fabricName string) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	people := tokens{"root": root, "alice": alice, "bob": bob, "eve": eve}
 	mux.Handle("/network/", rest.Frame(log, rest.Authenticate(people, server.URL, http.StripPrefix("/network", c.service.Handler()))))
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
@@ -205,6 +199,9 @@ func (c *cloud) refused(who rest.Caller, method, path string, body any, status i
 
 func (c *cloud) network(who rest.Caller, attributes object) object {
 	c.t.Helper()
+	if attributes == nil {
+		attributes = object{}
+	}
 	return c.must(who, "POST", "/v2.0/networks", object{"network": attributes})
 }
 
@@ -223,3 +220,17 @@ func (c *cloud) port(who rest.Caller, network object, attributes object) object 
 }
 
 func id(o object) string { return o["id"].(string) }
+
+// ids lists a collection and returns the ids in their order.
+func (c *cloud) ids(who rest.Caller, plural, query string) []string {
+	c.t.Helper()
+	status, answer := c.call(who, "GET", "/v2.0/"+plural+query, nil)
+	if status != 200 {
+		c.t.Fatalf("list of %s: %d %v", plural, status, answer)
+	}
+	ids := []string{}
+	for _, one := range answer[plural].([]any) {
+		ids = append(ids, id(one.(object)))
+	}
+	return ids
+}

@@ -145,9 +145,6 @@ func (s *Service) createPort(ctx context.Context, c *change, b *body) (string, e
 	if err != nil {
 		return "", err
 	}
-	if err := mayChange(c.caller, p.ProjectID, "create_port"); err != nil {
-		return "", err
-	}
 	if err := mayChoose(c.caller, n, wanted, macGiven); err != nil {
 		return "", err
 	}

@@ -86,9 +86,6 @@ func (s *Service) createRouter(ctx context.Context, c *change, b *body) (string,
 	if err := b.close(r.view()); err != nil {
 		return "", err
 	}
-	if err := mayChange(c.caller, r.ProjectID, "create_router"); err != nil {
-		return "", err
-	}
 	if err := c.insert(ctx, r); err != nil {
 		return "", err
 	}

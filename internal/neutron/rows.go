@@ -34,11 +34,14 @@ func (c *common) touch() {
 func (c *common) view() object {
 	return object{
 		"id": c.ID, "project_id": c.ProjectID, "tenant_id": c.ProjectID, "description": c.Description, "tags": c.Tags,
-		"revision_number": c.Revision, "created_at": c.CreatedAt, "updated_at": c.UpdatedAt,
+		"revision_number": c.Revision, "created_at": toSeconds(c.CreatedAt), "updated_at": toSeconds(c.UpdatedAt),
 	}
 }
 
-func timestamp() string { return time.Now().UTC().Format(time.RFC3339) }
+// timestamp is finer than what the wire shows, so that objects keep the order in which they were made.
+func timestamp() string { return time.Now().UTC().Format("2006-01-02T15:04:05.000000Z") }
+
+func toSeconds(timestamp string) string { return timestamp[:len("2006-01-02T15:04:05")] + "Z" }
 
 type network struct {
 	bun.BaseModel `bun:"table:neutron_networks,alias:n"`
