@@ -237,8 +237,11 @@ func (f *Fabric) unplug(ctx context.Context, r role, id string) error {
 	return f.removeSpace(r, id)
 }
 
-// removeSpace takes the namespace out of the network, and then away.
+// removeSpace takes the namespace out of the network, and then away. One that cannot be silenced goes all the same.
 func (f *Fabric) removeSpace(r role, id string) error {
+	if err := r.check(id); err != nil {
+		return err
+	}
 	space, err := f.spaces.find(r, id)
 	if space != nil {
 		err = silence(space)

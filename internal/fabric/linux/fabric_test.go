@@ -1,7 +1,10 @@
 package linux
 
 import (
+	"net/netip"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"poise/internal/fabric"
 )
@@ -24,4 +27,23 @@ func TestIPv6(t *testing.T) {
 	client := plugServer(t, f, "client", port("client", "net", "fd00::9/64"))
 	service := serve(t, lb.Net, "fd00::5", "six")
 	wantGreeting(t, dialer(client.Net), "fd00::5", service, "six to fd00::9")
+}
+
+func TestExternalNetworkIsReachedFromTheHost(t *testing.T) {
+	f := newFabric(t)
+	topology := site()
+	topology.Networks[0].Subnets = append(topology.Networks[0].Subnets, fabric.Subnet{
+		ID: "public-six", CIDR: netip.MustParsePrefix("2001:db8::/64"), Gateway: netip.MustParseAddr("2001:db8::1"),
+	})
+	apply(t, f, topology)
+	lb := plug(t, f, "lb", port("vip", "public", "203.0.113.7/24", "2001:db8::7/64"))
+	wantGreeting(t, hostDial, "203.0.113.7", serve(t, lb.Net, "203.0.113.7", "four"), "four to 203.0.113.1")
+	wantGreeting(t, hostDial, "2001:db8::7", serve(t, lb.Net, "2001:db8::7", "six"), "six to 2001:db8::1")
+
+	topology.Networks[0].External = false
+	topology.Routers = nil
+	apply(t, f, topology)
+	if diff := cmp.Diff([]string{f.spaces.name(roleLoadBalancer, "lb"), f.lan.name}, remains(t, f)); diff != "" {
+		t.Errorf("on the host (-want +got):\n%s", diff)
+	}
 }

@@ -108,6 +108,22 @@ func TestLeftoversOfACrashGo(t *testing.T) {
 	}
 }
 
+func TestAdoptedRouterLosesItsLegs(t *testing.T) {
+	f := newFabric(t)
+	topology := site()
+	apply(t, f, topology)
+	crash(f)
+
+	f = restart(t, f.tag)
+	topology.Routers = []fabric.Router{{ID: "rtr"}}
+	apply(t, f, topology)
+	for _, l := range photograph(t, f) {
+		if strings.Contains(l, "rtr-") {
+			t.Errorf("the switch still has %s", l)
+		}
+	}
+}
+
 func TestHalfMadeNamespaceIsCompleted(t *testing.T) {
 	f := newFabric(t)
 	apply(t, f, fabric.Topology{Networks: []fabric.Network{{ID: "net"}}})
@@ -154,6 +170,25 @@ func TestHalfRemovedNamespaceGoes(t *testing.T) {
 	}
 	if err := f.Unplug(t.Context(), "never-plugged"); err != nil {
 		t.Error("Unplug of an unknown load balancer:", err)
+	}
+}
+
+func TestIDsStayInTheDirectory(t *testing.T) {
+	f := newFabric(t)
+	victim := filepath.Join(directory, "victim")
+	if err := os.WriteFile(victim, nil, 0o444); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"", "..", "a/b", "x/../victim", "-x/../victim"} {
+		if _, err := f.Plug(t.Context(), id, nil); err == nil {
+			t.Errorf("Plug of load balancer %q: no error", id)
+		}
+		if err := f.Unplug(t.Context(), id); err == nil {
+			t.Errorf("Unplug of load balancer %q: no error", id)
+		}
+	}
+	if _, err := os.Stat(victim); err != nil {
+		t.Error(err)
 	}
 }
 

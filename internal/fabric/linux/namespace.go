@@ -154,17 +154,26 @@ func (s *namespaces) make(r role, id string) (*namespace, error) {
 	if space != nil || err != nil {
 		return space, err
 	}
-	if err := s.create(s.name(r, id)); err != nil {
-		return nil, fmt.Errorf("new namespace %s: %w", s.name(r, id), err)
+	name := s.name(r, id)
+	if err := s.create(name); err != nil {
+		return nil, fmt.Errorf("new namespace %s: %w", name, err)
 	}
 	return s.find(r, id)
+}
+
+// check refuses ids that would lead out of the directory.
+func (r role) check(id string) error {
+	if r != roleSwitch && !idPattern.MatchString(id) {
+		return fmt.Errorf("id %q cannot name a namespace", id)
+	}
+	return nil
 }
 
 // find returns the namespace, or nil when there is none. One that this process has not seen before is brought
 // up to date, whoever made it.
 func (s *namespaces) find(r role, id string) (*namespace, error) {
-	if r != roleSwitch && !idPattern.MatchString(id) {
-		return nil, fmt.Errorf("id %q cannot name a namespace", id)
+	if err := r.check(id); err != nil {
+		return nil, err
 	}
 	name := s.name(r, id)
 	s.mu.Lock()
@@ -245,6 +254,9 @@ func furnish(r role) error {
 
 // remove takes the name away; the kernel takes the namespace when its last socket is closed.
 func (s *namespaces) remove(r role, id string) error {
+	if err := r.check(id); err != nil {
+		return err
+	}
 	name := s.name(r, id)
 	s.mu.Lock()
 	space := s.open[name]

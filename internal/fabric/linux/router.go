@@ -15,6 +15,7 @@ import (
 
 // router is what this fabric makes of a router: a namespace that forwards between its cards and translates addresses.
 type router struct {
+	id          string
 	cards       []card
 	translation *translation // nil: no leg to the outside, nothing to translate
 }
@@ -22,7 +23,7 @@ type router struct {
 // compileRouter puts the floating IPs on the gateway leg, so that the router answers for them. mtus are those of
 // the networks by id.
 func compileRouter(r fabric.Router, floating []fabric.FloatingIP, mtus map[string]int) router {
-	var compiled router
+	compiled := router{id: r.ID}
 	for _, leg := range r.Interfaces {
 		compiled.cards = append(compiled.cards, legCard(leg, mtus))
 	}
@@ -95,7 +96,7 @@ func (f *Fabric) applyRouter(ctx context.Context, id string, have, want router) 
 	if err != nil {
 		return nil, err
 	}
-	if have.cards != nil && reflect.DeepEqual(have.translation, want.translation) {
+	if have.id == id && reflect.DeepEqual(have.translation, want.translation) {
 		return fresh, nil
 	}
 	return fresh, want.translation.apply(space)

@@ -117,6 +117,9 @@ func (f *Fabric) inspect() (*applied, error) {
 	for _, id := range ids {
 		found.routers[id] = router{}
 	}
+	if len(found.segments)+len(found.routers) > 0 {
+		f.log.Info("adopting what an earlier process left", "networks", len(found.segments), "routers", len(found.routers))
+	}
 	return found, err
 }
 
