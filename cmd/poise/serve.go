@@ -166,7 +166,7 @@ func build(ctx context.Context, c config.Config, db *database.DB, network fabric
 // firstAccounts makes sure that clouds.yaml and the accounts in it exist, in this order: a crash between the two is
 // mended by the next start.
 func firstAccounts(ctx context.Context, c config.Config, identity *keystone.Service) (isNew bool, err error) {
-	file, _, err := clouds.Ensure(c.DataDir, identity.URL()+"/v3", c.Region)
+	file, err := clouds.Ensure(c.DataDir, identity.URL()+"/v3", c.Region, keystone.NewPassword)
 	if err != nil {
 		return false, err
 	}

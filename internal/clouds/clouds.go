@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 
 	"go.yaml.in/yaml/v3"
-
-	"poise/internal/keystone"
 )
 
 // The clouds of the file: who runs the service, and who uses it.
@@ -47,25 +45,26 @@ type Auth struct {
 }
 
 // Ensure makes the file in dir say how the server at authURL is reached. The passwords are those that the file has
-// already, or new ones; created tells which.
-func Ensure(dir, authURL, region string) (file File, created bool, err error) {
-	file, err = Read(filepath.Join(dir, FileName))
-	created = errors.Is(err, fs.ErrNotExist)
-	if err != nil && !created {
-		return File{}, false, err
+// already; where it has none, newPassword makes one.
+func Ensure(dir, authURL, region string, newPassword func() string) (File, error) {
+	path := filepath.Join(dir, FileName)
+	old, err := Read(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return File{}, err
 	}
-	wanted := File{Clouds: map[string]Cloud{
-		Admin: cloud(authURL, region, "admin", file.Clouds[Admin].Auth.Password),
-		User:  cloud(authURL, region, "demo", file.Clouds[User].Auth.Password),
-	}}
-	return wanted, created, write(filepath.Join(dir, FileName), wanted)
+	file := File{Clouds: map[string]Cloud{}}
+	for name, user := range map[string]string{Admin: "admin", User: "demo"} {
+		password := old.Clouds[name].Auth.Password
+		if password == "" {
+			password = newPassword()
+		}
+		file.Clouds[name] = cloud(authURL, region, user, password)
+	}
+	return file, write(path, file)
 }
 
 // cloud describes the sign-in of a user to the project of the same name.
 func cloud(authURL, region, user, password string) Cloud {
-	if password == "" {
-		password = keystone.NewPassword()
-	}
 	return Cloud{
 		Auth: Auth{
 			AuthURL: authURL, Username: user, Password: password, ProjectName: user,
