@@ -25,6 +25,7 @@ type card struct {
 	mtu       int              // bytes; 0: the kernel's choice
 	addresses []netip.Prefix
 	gateways  []netip.Addr // default routes
+	settings  settings     // beside those of the namespace
 }
 
 // portCard describes the card of a port. Both ends have the same name, which starts as the port's id does.
@@ -110,59 +111,62 @@ func (f *Fabric) install(space *namespace, h *netlink.Handle, c card) (news, err
 	if err != nil {
 		return news{}, fmt.Errorf("network %s: %w", c.networkID, err)
 	}
-	inside, outside, err := f.pair(h, c)
+	ends, err := f.findOrInsert(space, h, c, bridge)
 	if err != nil {
 		return news{}, err
 	}
-	isNew := inside == nil
-	if isNew {
-		if err := f.insert(space, c, bridge); err != nil {
-			return news{}, err
-		}
-		if inside, outside, err = f.pair(h, c); err != nil {
-			return news{}, err
-		}
-		if inside == nil {
-			return news{}, errors.New("it vanished while it was being made")
-		}
+	if err := space.enter(c.settings.write); err != nil {
+		return news{}, err
 	}
-	if space == f.spaces.home {
-		if err := space.enter(hostSettings(c.name).write); err != nil {
-			return news{}, err
-		}
-	}
-	added, err := setAddresses(h, inside, c.addresses)
+	added, err := setAddresses(h, ends.inside, c.addresses)
 	if err != nil {
 		return news{}, err
 	}
-	if isNew || c.movesFrom(inside, outside, bridge) {
+	if c.isNewsTo(ends, bridge) {
 		added = c.addresses
 	}
-	if err := f.adjust(h, inside, outside, bridge, c); err != nil {
+	if err := f.adjust(h, ends, bridge, c); err != nil {
 		return news{}, err
 	}
 	if slices.ContainsFunc(added, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
-		if err := awaitAddresses(h, inside); err != nil {
-			return news{}, err
-		}
+		err = awaitAddresses(h, ends.inside)
 	}
-	return news{bridge: bridge.Attrs().Index, mac: inside.Attrs().HardwareAddr, addresses: added}, nil
+	return news{bridge: bridge.Attrs().Index, mac: ends.inside.Attrs().HardwareAddr, addresses: added}, err
 }
 
-// pair finds both ends of the card; nil stands for none. Ends that do not belong together are removed.
-func (f *Fabric) pair(h *netlink.Handle, c card) (inside, outside netlink.Link, err error) {
-	if inside, err = findLink(h, c.name); err != nil {
-		return nil, nil, err
+// pair is a card as it exists.
+type pair struct{ inside, outside netlink.Link }
+
+func (f *Fabric) findOrInsert(space *namespace, h *netlink.Handle, c card, bridge netlink.Link) (*pair, error) {
+	ends, err := f.find(h, c)
+	if ends != nil || err != nil {
+		return ends, err
 	}
-	if outside, err = findLink(f.bridge, c.plug); err != nil {
-		return nil, nil, err
+	if err := f.insert(space, c, bridge); err != nil {
+		return nil, err
+	}
+	if ends, err = f.find(h, c); err == nil && ends == nil {
+		err = errors.New("it vanished while it was being made")
+	}
+	return ends, err
+}
+
+// find returns both ends of the card, or nil. Ends that do not belong together are removed: a port has one
+// place, and what is left of an earlier one gives way.
+func (f *Fabric) find(h *netlink.Handle, c card) (*pair, error) {
+	inside, err := findLink(h, c.name)
+	if err != nil {
+		return nil, err
+	}
+	outside, err := findLink(f.bridge, c.plug)
+	if err != nil {
+		return nil, err
 	}
 	if inside != nil && outside != nil &&
 		inside.Attrs().ParentIndex == outside.Attrs().Index && outside.Attrs().ParentIndex == inside.Attrs().Index {
-		return inside, outside, nil
+		return &pair{inside, outside}, nil
 	}
-	// A port has one place: what is left of an earlier one gives way.
-	return nil, nil, errors.Join(removeLink(h, c.name), removeLink(f.bridge, c.plug))
+	return nil, errors.Join(removeLink(h, c.name), removeLink(f.bridge, c.plug))
 }
 
 // insert makes the pair: the plug up and in its bridge, the card down in its namespace.
@@ -182,14 +186,16 @@ func (f *Fabric) insert(space *namespace, c card, bridge netlink.Link) error {
 	return nil
 }
 
-// movesFrom says whether neighbours know the card by another MAC address, or other neighbours know it.
-func (c card) movesFrom(inside, outside, bridge netlink.Link) bool {
-	return c.mac != nil && !bytes.Equal(inside.Attrs().HardwareAddr, c.mac) ||
-		outside.Attrs().MasterIndex != bridge.Attrs().Index
+// isNewsTo says whether the neighbours have not met the card, or know it by another MAC address, or are others.
+func (c card) isNewsTo(ends *pair, bridge netlink.Link) bool {
+	return !isUp(ends.inside) || !isUp(ends.outside) ||
+		c.mac != nil && !bytes.Equal(ends.inside.Attrs().HardwareAddr, c.mac) ||
+		ends.outside.Attrs().MasterIndex != bridge.Attrs().Index
 }
 
 // adjust changes what differs of the two ends, and brings the card up.
-func (f *Fabric) adjust(h *netlink.Handle, inside, outside, bridge netlink.Link, c card) error {
+func (f *Fabric) adjust(h *netlink.Handle, ends *pair, bridge netlink.Link, c card) error {
+	inside, outside := ends.inside, ends.outside
 	if c.mtu != 0 && (inside.Attrs().MTU != c.mtu || outside.Attrs().MTU != c.mtu) {
 		if err := errors.Join(h.LinkSetMTU(inside, c.mtu), f.bridge.LinkSetMTU(outside, c.mtu)); err != nil {
 			return fmt.Errorf("MTU: %w", err)
@@ -212,14 +218,14 @@ func (f *Fabric) adjust(h *netlink.Handle, inside, outside, bridge netlink.Link,
 	if err := errors.Join(f.bridge.LinkSetUp(outside), h.LinkSetUp(inside)); err != nil {
 		return fmt.Errorf("link up: %w", err)
 	}
-	return f.awaitCarrier(h, inside, outside, bridge)
+	return f.awaitCarrier(h, ends, bridge)
 }
 
 // awaitCarrier makes the bridge forward to the new plug now, not when the kernel's link watch comes round to it: to
 // ask for one link's state runs the watch for it (Linux 6.8, net/core/rtnetlink.c rtnl_getlink).
-func (f *Fabric) awaitCarrier(h *netlink.Handle, inside, outside, bridge netlink.Link) error {
-	_, insideErr := h.LinkByIndex(inside.Attrs().Index)
-	_, outsideErr := f.bridge.LinkByIndex(outside.Attrs().Index)
+func (f *Fabric) awaitCarrier(h *netlink.Handle, ends *pair, bridge netlink.Link) error {
+	_, insideErr := h.LinkByIndex(ends.inside.Attrs().Index)
+	_, outsideErr := f.bridge.LinkByIndex(ends.outside.Attrs().Index)
 	_, bridgeErr := f.bridge.LinkByIndex(bridge.Attrs().Index)
 	if err := errors.Join(insideErr, outsideErr, bridgeErr); err != nil {
 		return fmt.Errorf("carrier: %w", err)

@@ -1,21 +1,20 @@
 // Package linux makes networks real with the Linux kernel: namespaces, bridges, veth pairs and nftables.
 //
-//	 host                      poise-<tag>-switch                    poise-<tag>-lb-<id>
-//	┌──────────────┐          ┌──────────────────────────┐         ┌───────────────────┐
-//	│ poi<tag>x…   │   veth   │ ┌──────────────────────┐ │  veth   │ fixed addresses   │
-//	│ gateway of ●─┼──────────┼─● bridge: external net ● │  ┌──────┼─● of the VIP port │
-//	│ the external │          │ └──────────●───────────┘ │  │      └───────────────────┘
-//	│ subnets      │          │            │             │  │       poise-<tag>-srv-<id>
-//	└──────────────┘          │ ┌──────────┼───────────┐ │  │      ┌───────────────────┐
-//	                          │ │ bridge:  │ tenant A  ●─┼──┘ ┌────┼─● a server of the │
-//	                          │ └──────●───┼───────────┘ │    │    │   playground      │
-//	                          │ ┌──────┼───┼───────────┐ │    │    └───────────────────┘
-//	                          │ │ bridge:  │ tenant B  ●─┼────┘     poise-<tag>-rtr-<id>
-//	                          │ └──────┼───┼───────────┘ │         ┌───────────────────┐
-//	                          │        │   └─────────────┼─────────┼─● gateway leg:    │
-//	                          │        └─────────────────┼─────────┼─● floating IPs    │
-//	                          └──────────────────────────┘         │   inside legs, NAT│
-//	                                                               └───────────────────┘
+//	 host                    poise-<tag>-switch               poise-<tag>-rtr-<id>
+//	┌────────────────────┐  ┌───────────────────────────┐    ┌─────────────────────┐
+//	│ poi<tag>x…         │  │ ┌───────────────────────┐ │    │ gateway leg:        │
+//	│ gateways of the ●──┼──┼─● bridge: external net  ●─┼────┼─● own address       │
+//	│ external subnets   │  │ └───────────────────────┘ │    │ │ and floating IPs  │
+//	└────────────────────┘  │                           │    │ nftables: NAT       │
+//	 poise-<tag>-lb-<id>    │ ┌───────────────────────┐ │    │ │                   │
+//	┌────────────────────┐  │ │                       ●─┼────┼─● inside leg        │
+//	│ address of VIP ●───┼──┼─● bridge: tenant net A  │ │    └─────────────────────┘
+//	└────────────────────┘  │ │                       ●─┼──┐  poise-<tag>-srv-<id>
+//	 poise-<tag>-lb-<id>    │ └───────────────────────┘ │  │ ┌─────────────────────┐
+//	┌────────────────────┐  │ ┌───────────────────────┐ │  └─┼─● a server of the   │
+//	│ the same one ●─────┼──┼─● bridge: tenant net B  │ │    │   playground        │
+//	└────────────────────┘  │ └───────────────────────┘ │    └─────────────────────┘
+//	                        └───────────────────────────┘       ●──● is a veth pair
 //
 // All bridges stand in one namespace of their own, the switch, so that neither the host's firewall nor its bridge
 // filters see what tenants send, and the host has one interface for each external network and nothing else. Every load

@@ -92,14 +92,13 @@ func (f *Fabric) applyRouter(ctx context.Context, id string, have, want router) 
 	if err != nil {
 		return nil, err
 	}
-	fresh, err := f.connect(space, want.cards)
-	if err != nil {
-		return nil, err
+	// The rules come before the floating addresses that they are for, or the router would refuse connections itself.
+	if have.id != id || !reflect.DeepEqual(have.translation, want.translation) {
+		if err := want.translation.apply(space); err != nil {
+			return nil, err
+		}
 	}
-	if have.id == id && reflect.DeepEqual(have.translation, want.translation) {
-		return fresh, nil
-	}
-	return fresh, want.translation.apply(space)
+	return f.connect(space, want.cards)
 }
 
 func (f *Fabric) removeRouters(ctx context.Context, want map[string]router) error {

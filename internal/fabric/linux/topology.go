@@ -2,9 +2,11 @@ package linux
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -82,7 +84,10 @@ func (f *Fabric) compile(t fabric.Topology) (map[string]segment, map[string]rout
 // hostCard is the host's own card in an external network: the gateway of its subnets.
 func (f *Fabric) hostCard(n fabric.Network) *card {
 	bridge := shortName(n.ID)
-	c := &card{name: f.hostLink(bridge), plug: hostPlug(bridge), networkID: n.ID, mtu: n.MTU}
+	name := f.hostLink(bridge)
+	c := &card{
+		name: name, plug: hostPlug(bridge), networkID: n.ID, mac: hostMAC(name), mtu: n.MTU, settings: hostSettings(name),
+	}
 	for _, s := range n.Subnets {
 		if s.Gateway.IsValid() {
 			c.addresses = append(c.addresses, netip.PrefixFrom(s.Gateway, s.CIDR.Bits()))
@@ -100,6 +105,12 @@ func (f *Fabric) hostLink(bridge string) string { return f.hostLinkPrefix() + br
 
 // hostPlug names the switch's end; no port is called so, as their names have a dash after at most eight bytes of id.
 func hostPlug(bridge string) string { return "host--" + bridge[len(bridge)-5:] }
+
+// hostMAC is always the same for the same interface, and set: what the kernel makes up, the host's udev may replace.
+func hostMAC(link string) net.HardwareAddr {
+	sum := sha256.Sum256([]byte(link))
+	return append(net.HardwareAddr{0x02}, sum[:5]...) // locally administered
+}
 
 // inspect finds the bridges and routers that exist, whoever made them.
 func (f *Fabric) inspect() (*applied, error) {
