@@ -187,3 +187,11 @@ func (tokens) Verify(_ context.Context, token string) (rest.Caller, error) {
 	}
 	return caller, nil
 }
+
+// count gives a listener counters.
+func (m *memory) count(listenerID string, n uint64) {
+	if m.counters == nil {
+		m.counters = map[string]lb.Counters{}
+	}
+	m.counters[listenerID] = lb.Counters{ActiveConnections: int64(n), TotalConnections: n, BytesIn: n, BytesOut: n, RequestErrors: n}
+}
