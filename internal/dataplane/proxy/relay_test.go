@@ -258,34 +258,46 @@ func TestTransferSurvivesChanges(t *testing.T) {
 	}
 }
 
-// TestSlowReceiver lets a fast member run into a client that reads now and then, so that bytes wait in buffers and
-// pipes when the flow turns from copied to spliced.
+// TestSlowReceiver lets a fast member run into a client with a tiny window that reads now and then, so that bytes wait
+// in buffers and pipes when the flow turns from copied to spliced.
 func TestSlowReceiver(t *testing.T) {
-	const size, burst = 48 << 20, 3 << 20
+	const size, burst, clients = 4 << 20, 512 << 10, 8
 	content := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{2}).Read(content)
-	bench := newBench(t, serve(t, "a", func(c *net.TCPConn) {
-		for rest := content; len(rest) > 0; {
-			n, err := c.Write(rest[:min(len(rest), 20_000)])
+	bench := newBench(t, serve(t, "a", func(c *net.TCPConn) { _, _ = c.Write(content) }))
+	listening := bench.server.listeners["listener"].sockets[addrPort(bench.config.Listeners[0].Port)].fd
+	if err := unix.SetsockoptInt(listening, unix.SOL_SOCKET, unix.SO_SNDBUF, 8<<10); err != nil { // inherited
+		t.Fatal(err)
+	}
+	dialer := net.Dialer{Timeout: patience, Control: func(_, _ string, raw syscall.RawConn) error {
+		return raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<10) })
+	}}
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			conn, err := dialer.Dial("tcp", bench.addr())
 			if err != nil {
+				t.Error(err)
 				return
 			}
-			rest = rest[n:]
-		}
-	}))
-	conn := bench.dial()
-	got := make([]byte, size)
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
-	for at := 0; at < size; at += burst {
-		<-ticker.C
-		if _, err := io.ReadFull(conn, got[at:min(at+burst, size)]); err != nil {
-			t.Fatal(err)
-		}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(patience))
+			ticker := time.NewTicker(10 * time.Millisecond)
+			defer ticker.Stop()
+			got := make([]byte, size)
+			for at := 0; at < size; at += burst {
+				<-ticker.C
+				if _, err := io.ReadFull(conn, got[at:at+burst]); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			if !bytes.Equal(got, content) {
+				t.Error("the bytes were changed")
+			}
+		})
 	}
-	if !bytes.Equal(got, content) {
-		t.Error("the bytes were changed")
-	}
+	wg.Wait()
 }
 
 // silent is a member whose backlog is full: its kernel drops further SYNs.
