@@ -8,9 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"poise/internal/rest"
-
 	"github.com/uptrace/bun"
+
+	"poise/internal/rest"
 )
 
 // The ways to sign in.
@@ -85,11 +85,40 @@ func (s *authScope) UnmarshalJSON(text []byte) error {
 type identity struct {
 	user         userRow
 	methods      []string
+	fromToken    string   // the hash of the token that this one is made from, "" when there is none
 	credentialID string   // "" unless by an application credential
 	projectID    string   // the application credential's project
-	auditChain   []string // the audit ids of the token that this one is made from
+	auditChain   []string // the first audit id of the token that this one is made from
 	expiresAt    int64    // microseconds since 1970 at which a new token ends at the latest; 0: no such bound
 	unscoped     bool     // a token without project was exchanged: no default project steps in
+}
+
+// holds makes sure, in the transaction that issues the token, that the proof is still good: that the password was not
+// changed, nor the user's tokens revoked, since it was looked at. The update changes nothing; it makes this transaction
+// and one that does wait for each other. An application credential holds by being referred to.
+func (who identity) holds(ctx context.Context, tx bun.Tx) error {
+	lock := tx.NewUpdate().Model((*userRow)(nil)).Set("enabled = enabled").Where("id = ?", who.user.ID)
+	if who.user.PasswordHash != "" {
+		lock.Where("password_hash = ?", who.user.PasswordHash)
+	}
+	result, err := lock.Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("user: %w", err)
+	}
+	if locked, err := result.RowsAffected(); err != nil || locked == 0 {
+		return errUnauthorized
+	}
+	if who.fromToken == "" {
+		return nil
+	}
+	there, err := tx.NewSelect().Model((*tokenRow)(nil)).Where("hash = ?", who.fromToken).Exists(ctx)
+	if err != nil {
+		return fmt.Errorf("token: %w", err)
+	}
+	if !there {
+		return errUnauthorized
+	}
+	return nil
 }
 
 // identify proves who signs in. Whatever is wrong with a claim that is well-formed, the answer is the same.
@@ -187,6 +216,7 @@ func (s *Service) identifyByToken(ctx context.Context, token string) (identity, 
 	return identity{
 		user:       userRow{ID: from.user.ID},
 		methods:    withMethod(from.methods, methodToken),
+		fromToken:  from.hash,
 		auditChain: from.auditIDs[len(from.auditIDs)-1:],
 		expiresAt:  from.expiresAt.UnixMicro(),
 		unscoped:   true,

@@ -98,7 +98,8 @@ func New(ctx context.Context, c Config) (*Service, error) {
 // URL is the public address of the identity API, for [rest.Authenticate].
 func (s *Service) URL() string { return s.publicURL }
 
-// Handler serves the API; the prefix [Path] is already stripped from its requests.
+// Handler serves the API; the prefix [Path] is already stripped from its requests. Clients ask for [Path] itself, too,
+// and do not all follow a redirect, so it has to be mounted with and without a slash at the end.
 func (s *Service) Handler() http.Handler {
 	return rest.Routes(s.routes(), s.writeFault)
 }

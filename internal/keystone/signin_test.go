@@ -328,3 +328,44 @@ func TestBootstrapKeepsWhatIsThere(t *testing.T) {
 		c.signedIn("admin", "found again", "admin")
 	})
 }
+
+// TestPasswordChangeEndsExchangedTokens lets a thief exchange a stolen token for new ones while its owner changes the
+// password: none of what the thief gets may be good afterwards.
+func TestPasswordChangeEndsExchangedTokens(t *testing.T) {
+	databasetest.Each(t, func(t *testing.T, db *database.DB) {
+		c := newCloud(t, db)
+		demo := c.demo()
+		user := demo.want(200, "GET", "/v3/auth/tokens", nil, "X-Subject-Token", demo.token).text("token", "user", "id")
+		exchanged := make(chan string, 1)
+		loot := make(chan []string)
+		go func() {
+			defer close(loot)
+			defer close(exchanged)
+			token, tokens := demo.token, []string{}
+			for {
+				answer := c.call("POST", "/v3/auth/tokens", object{"auth": object{
+					"identity": object{"methods": []string{"token"}, "token": object{"id": token}}, "scope": onProject("demo"),
+				}})
+				if answer.status != 201 {
+					loot <- tokens
+					return
+				}
+				token = answer.header.Get("X-Subject-Token")
+				tokens = append(tokens, token)
+				select {
+				case exchanged <- token:
+				default:
+				}
+			}
+		}()
+		<-exchanged
+		c.want(204, "POST", "/v3/users/"+user+"/password", object{"user": object{
+			"original_password": demoPassword, "password": "fresh",
+		}})
+		for _, token := range <-loot {
+			if _, err := c.service.Verify(t.Context(), token); !errors.Is(err, rest.ErrUnauthenticated) {
+				t.Fatalf("a stolen token is good for %v", err)
+			}
+		}
+	})
+}

@@ -71,6 +71,9 @@ func (s *Service) issue(ctx context.Context, who identity, target scope) (string
 	}
 	var signedIn *session
 	err := s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := who.holds(ctx, tx); err != nil {
+			return err
+		}
 		if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
 			return fmt.Errorf("token: %w", err)
 		}

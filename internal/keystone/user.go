@@ -155,12 +155,14 @@ func (s *Service) updateUser(ctx context.Context, r *request) (answer, error) {
 		if passwordHash != "" {
 			u.PasswordHash = passwordHash
 		}
-		if passwordHash != "" || !u.Enabled {
-			if err := revoke(ctx, tx, "user_id", u.ID); err != nil {
-				return err
-			}
+		// First the user, then the tokens: see identity.holds.
+		if err := updateRow(ctx, tx, &u, "user", u.Name); err != nil {
+			return err
 		}
-		return updateRow(ctx, tx, &u, "user", u.Name)
+		if passwordHash != "" || !u.Enabled {
+			return revoke(ctx, tx, "user_id", u.ID)
+		}
+		return nil
 	})
 	if err != nil {
 		return answer{}, err
