@@ -146,6 +146,7 @@ func TestLoginRefusals(t *testing.T) {
 		"no methods":           {object{"auth": object{"identity": object{"methods": []string{}}}}, 400},
 		"method without claim": {object{"auth": object{"identity": object{"methods": []string{"password"}}}}, 400},
 		"unknown field":        {user(object{"id": "x", "passwort": "x"}), 400},
+		"unknown scope":        {passwordAuth("demo", demoPassword, object{"trust": object{"id": "x"}}), 400},
 		"wrong type":           {user(object{"id": 7, "password": "x"}), 400},
 		"no auth":              {object{}, 400},
 		"no JSON":              {"auth", 400},

@@ -31,6 +31,10 @@ func DecodeStrict(body []byte, v any) error {
 }
 
 func explain(err error) error {
+	var inner *DecodeError // of an UnmarshalJSON that decodes strictly itself
+	if errors.As(err, &inner) {
+		return inner
+	}
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) {
 		return &DecodeError{
