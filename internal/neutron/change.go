@@ -1,6 +1,7 @@
 package neutron
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -47,10 +48,7 @@ func (s *Service) change(ctx context.Context, caller rest.Caller, f func(ctx con
 
 // moved notes that the owner of a port has to plug it again.
 func (c *change) moved(p *port) {
-	device := p.DeviceID
-	if p.BalancerID != "" {
-		device = balancerDevice(p.BalancerID)
-	}
+	device := cmp.Or(p.Holder, p.DeviceID)
 	if device != "" && !slices.Contains(c.devices, device) {
 		c.devices = append(c.devices, device)
 	}

@@ -24,6 +24,9 @@ const (
 
 func (r *refusal) Error() string { return r.message }
 
+// Status is the HTTP status that the refusal is answered with; the compute service passes it on.
+func (r *refusal) Status() int { return r.status }
+
 func badRequest(kind, format string, args ...any) error {
 	return &refusal{http.StatusBadRequest, kind, fmt.Sprintf(format, args...)}
 }

@@ -256,7 +256,7 @@ func (c *change) adoptLeg(ctx context.Context, r *router, portID string) (*port,
 	if leg, err = findPort(ctx, c.tx, c.caller, portID); err != nil {
 		return nil, err
 	}
-	if leg.DeviceID != "" || leg.RouterID != "" || leg.BalancerID != "" {
+	if leg.DeviceID != "" || leg.RouterID != "" || leg.Holder != "" {
 		return nil, conflict("PortInUse", "Unable to complete operation on port %s for network %s. Port already has an attached device %s.",
 			leg.ID, leg.NetworkID, leg.DeviceID)
 	}

@@ -102,9 +102,9 @@ type port struct {
 	HostID       string          `bun:"host_id"`
 	VNICType     string          `bun:"vnic_type"`
 	Profile      json.RawMessage `bun:"profile,type:text"`
-	RouterID     string          `bun:"router_id,nullzero"`   // whose leg it is; "": no router's
-	BalancerID   string          `bun:"balancer_id,nullzero"` // whose VIP it is; "": no load balancer's
-	BalancerMade bool            `bun:"balancer_made"`
+	RouterID     string          `bun:"router_id,nullzero"` // whose leg it is; "": no router's
+	Holder       string          `bun:"holder,nullzero"`    // which load balancer or server has it; "": none
+	HolderMade   bool            `bun:"holder_made"`
 
 	Addresses []address `bun:"rel:has-many,join:id=port_id"`
 }

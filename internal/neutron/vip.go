@@ -49,15 +49,14 @@ func (c *change) takeVIP(ctx context.Context, req lb.VIPRequest) (lb.VIP, error)
 	if p, err = findPort(ctx, c.tx, c.caller, req.PortID); err != nil {
 		return lb.VIP{}, hidden(err, missing)
 	}
-	if p.DeviceID != "" || p.BalancerID != "" {
+	if p.isTaken() {
 		return lb.VIP{}, lb.ErrValidation("vip_port_id", "Port %s is already used by device %s ", p.ID, p.DeviceID)
 	}
 	chosen, err := p.vipAddress(req)
 	if err != nil {
 		return lb.VIP{}, err
 	}
-	p.BalancerID, p.DeviceID, p.DeviceOwner = req.LoadBalancerID, balancerDevice(req.LoadBalancerID), ownerBalancer
-	if err := c.save(ctx, p); err != nil {
+	if err := c.hand(ctx, p, balancerDevice(req.LoadBalancerID), ownerBalancer); err != nil {
 		return lb.VIP{}, err
 	}
 	return vipOf(p, chosen), nil
@@ -124,8 +123,8 @@ func (c *change) makeVIPOnSubnet(ctx context.Context, req lb.VIPRequest) (lb.VIP
 func (c *change) makeVIP(ctx context.Context, req lb.VIPRequest, networkID string, subnets []*subnet) (lb.VIP, error) {
 	p := newPort(req.ProjectID, networkID)
 	p.Name, p.AdminStateUp = "octavia-lb-"+req.LoadBalancerID, false
-	p.DeviceID, p.DeviceOwner = balancerDevice(req.LoadBalancerID), ownerBalancer
-	p.BalancerID, p.BalancerMade = req.LoadBalancerID, true
+	p.hold(balancerDevice(req.LoadBalancerID), ownerBalancer)
+	p.HolderMade = true
 	if err := c.addPort(ctx, p, []wantedIP{}); err != nil {
 		return lb.VIP{}, err
 	}
@@ -157,7 +156,7 @@ func (c *change) makeVIP(ctx context.Context, req lb.VIPRequest, networkID strin
 
 func vipOf(p *port, a address) lb.VIP {
 	return lb.VIP{
-		PortID: p.ID, NetworkID: p.NetworkID, SubnetID: a.SubnetID, Address: netip.MustParseAddr(a.Address), OwnPort: p.BalancerMade,
+		PortID: p.ID, NetworkID: p.NetworkID, SubnetID: a.SubnetID, Address: netip.MustParseAddr(a.Address), OwnPort: p.HolderMade,
 	}
 }
 
@@ -182,39 +181,19 @@ func hidden(err, missing error) error {
 // ReleaseVIP deletes the ports that were made for the load balancer and gives the others back to their owner. It is
 // fine when there are none.
 func (s *Service) ReleaseVIP(ctx context.Context, loadBalancerID string) error {
-	return s.change(ctx, admin, func(ctx context.Context, c *change) error {
-		ports, err := selectPorts(ctx, c.tx, admin, where("p.balancer_id = ?", loadBalancerID))
-		if err != nil {
-			return err
-		}
-		for _, p := range ports {
-			if err := c.releasePort(ctx, p); err != nil {
-				return err
-			}
-		}
-		c.devices = nil // the load balancer is going: nothing is to be plugged again
-		return nil
-	})
-}
-
-func (c *change) releasePort(ctx context.Context, p *port) error {
-	if p.BalancerMade {
-		return c.deletePort(ctx, p)
-	}
-	if p.DeviceOwner == ownerBalancer && strings.HasPrefix(p.DeviceID, devicePrefix) {
-		p.DeviceID, p.DeviceOwner = "", ""
-	}
-	p.BalancerID = ""
-	return c.save(ctx, p)
+	return s.release(ctx, balancerDevice(loadBalancerID))
 }
 
 // VIPOwners are the ids of the load balancers that have ports.
 func (s *Service) VIPOwners(ctx context.Context) ([]string, error) {
 	owners := []string{}
-	err := s.db.NewSelect().Model((*port)(nil)).Distinct().Column("p.balancer_id").
-		Where("p.balancer_id IS NOT NULL").Order("p.balancer_id").Scan(ctx, &owners)
+	err := s.db.NewSelect().Model((*port)(nil)).Distinct().Column("p.holder").
+		Where("p.holder LIKE ?", devicePrefix+"%").Order("p.holder").Scan(ctx, &owners)
 	if err != nil {
 		return nil, fmt.Errorf("VIP owners: %w", err)
+	}
+	for i := range owners {
+		owners[i] = strings.TrimPrefix(owners[i], devicePrefix)
 	}
 	return owners, nil
 }

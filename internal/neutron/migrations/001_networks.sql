@@ -55,8 +55,8 @@ CREATE TABLE neutron_routers (
 CREATE INDEX neutron_routers_project ON neutron_routers (project_id);
 CREATE INDEX neutron_routers_gateway ON neutron_routers (gateway_network_id);
 
--- router_id and balancer_id say whose port it is; device_id and device_owner are only what users read and write.
--- balancer_made tells the ports that were made for a load balancer from those that a user supplied.
+-- router_id and holder say whose port it is; device_id and device_owner are only what users read and write. holder is
+-- "lb-<load balancer id>" or a server's id; holder_made tells ports that were made for it from those that a user supplied.
 CREATE TABLE neutron_ports (
     id                    TEXT PRIMARY KEY,
     network_id            TEXT NOT NULL REFERENCES neutron_networks (id),
@@ -73,8 +73,8 @@ CREATE TABLE neutron_ports (
     vnic_type             TEXT NOT NULL,
     profile               TEXT NOT NULL,
     router_id             TEXT REFERENCES neutron_routers (id),
-    balancer_id           TEXT,
-    balancer_made         BOOLEAN NOT NULL,
+    holder                TEXT,
+    holder_made           BOOLEAN NOT NULL,
     tags                  TEXT NOT NULL,
     revision              BIGINT NOT NULL,
     created_at            TEXT NOT NULL,
@@ -84,7 +84,7 @@ CREATE TABLE neutron_ports (
 CREATE INDEX neutron_ports_project ON neutron_ports (project_id);
 CREATE INDEX neutron_ports_device ON neutron_ports (device_id);
 CREATE INDEX neutron_ports_router ON neutron_ports (router_id);
-CREATE INDEX neutron_ports_balancer ON neutron_ports (balancer_id);
+CREATE INDEX neutron_ports_holder ON neutron_ports (holder);
 
 -- place counts from the first address of the range; NULL for one too far out to be counted in 62 bits (IPv6).
 CREATE TABLE neutron_addresses (
