@@ -7,13 +7,15 @@ import (
 	"poise/internal/dataplane"
 )
 
-// candidates are the members among which an algorithm chooses: usable, of a weight, not tried yet, and either all
-// primary or all backup.
+// candidates are the members among which an algorithm chooses: usable, of a weight, not tried yet, and of one rank.
 type candidates struct {
-	b      *Balancer
-	backup bool
-	tried  []*Member
+	b     *Balancer
+	rank  rank
+	tried []*Member
 }
+
+// rank says who is asked before whom: primaries before backups, those who answer before those who rest.
+type rank struct{ backup, resting bool }
 
 // pick chooses by the pool's algorithm; nil when there is no candidate. The caller holds the memory's lock.
 func (c candidates) pick(client netip.AddrPort) *Member {
@@ -30,7 +32,7 @@ func (c candidates) pick(client netip.AddrPort) *Member {
 }
 
 func (c candidates) has(m *Member) bool {
-	return m.Backup == c.backup && m.Weight > 0 && c.b.usable(m) && !contains(c.tried, m)
+	return m.Weight > 0 && m.Backup == c.rank.backup && m.rests() == c.rank.resting && c.b.usable(m) && !contains(c.tried, m)
 }
 
 // turn is the turn that this pick looks at and moves.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"poise/internal/dataplane"
 )
@@ -41,7 +42,11 @@ type tally struct {
 	spareTurn int // the same for failover picks, which leave the turns alone
 	active    atomic.Int64
 	down      atomic.Bool
+	restUntil atomic.Int64 // Unix time, ns; 0: never rested
 }
+
+// restTime is for how long a member rests that did not answer.
+const restTime = time.Second
 
 // New makes the Balancer of a pool. previous is the Balancer of the same pool under the configuration before; nil when
 // there is none.
@@ -99,6 +104,16 @@ func (b *Balancer) Pick(client netip.AddrPort, tried ...*Member) *Member {
 // Release gives back a picked member.
 func (m *Member) Release() { m.tally.active.Add(-1) }
 
+// Rest keeps the member from being picked for a second, as long as another one can be: it did not answer, and each
+// client that came to it would wait for nothing. A member that refuses at once needs no rest; failover costs its clients
+// nothing, and it is back in turn the moment it accepts.
+func (m *Member) Rest() { m.tally.restUntil.Store(time.Now().Add(restTime).UnixNano()) }
+
+func (m *Member) rests() bool {
+	until := m.tally.restUntil.Load()
+	return until != 0 && time.Now().UnixNano() < until
+}
+
 // Active is the number of picks of this member, under any configuration, that were not released yet.
 func (m *Member) Active() int64 { return m.tally.active.Load() }
 
@@ -113,17 +128,17 @@ func (b *Balancer) affine(client netip.Addr, tried []*Member) *Member {
 		return nil
 	}
 	for _, m := range b.members {
-		if m.ID == id && b.usable(m) && !contains(tried, m) {
+		if m.ID == id && b.usable(m) && !m.rests() && !contains(tried, m) {
 			return m
 		}
 	}
 	return nil
 }
 
-// choose asks the algorithm; backups are looked at only when no other member is left.
+// choose asks the algorithm, for the members of each rank until there is one.
 func (b *Balancer) choose(client netip.AddrPort, tried []*Member) *Member {
-	for _, backup := range []bool{false, true} {
-		c := candidates{b: b, backup: backup, tried: tried}
+	for _, r := range []rank{{}, {resting: true}, {backup: true}, {backup: true, resting: true}} {
+		c := candidates{b: b, rank: r, tried: tried}
 		if m := c.pick(client); m != nil {
 			return m
 		}

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -243,6 +245,25 @@ func TestAffinityForgetsTheOldest(t *testing.T) {
 	if diff := cmp.Diff(map[int]bool{1: true, 2: false, 3: true}, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+func TestRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(pool(dataplane.RoundRobin, "a b c+"), nil)
+		a, other := b.members[0], b.members[1]
+		a.Rest()
+		if got := sequence(b, 4); got != "bbbb" {
+			t.Errorf("while a rests: %s", got)
+		}
+		other.Rest()
+		if got := sequence(b, 4); got != "abab" {
+			t.Errorf("while all primaries rest: %s", got)
+		}
+		time.Sleep(restTime) // the bubble's clock
+		if got := sequence(b, 4); got != "abab" {
+			t.Errorf("afterwards: %s", got)
+		}
+	})
 }
 
 // TestModel compares the Balancer, through any order of picks, releases, health and configuration changes, with what

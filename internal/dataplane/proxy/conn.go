@@ -15,6 +15,8 @@ const (
 	connDescriptors = 2
 	// maxAttempts is how many members one client connection tries, each once.
 	maxAttempts = 16
+	// silenceMs is how long an attempt that fails may take before its member counts as silent, and rests.
+	silenceMs = 100
 	// maxIdleConns of one loop wait for their next use.
 	maxIdleConns = 256
 )
@@ -48,7 +50,7 @@ const (
 
 // side is one of a connection's two sockets. Readiness is edge-triggered: it holds until a call says otherwise.
 type side struct {
-	activeMs int64 // when bytes last came from there or went there
+	activeMs int64 // when bytes last came from there or went there; while connecting, since when
 	fd       int32 // -1: none
 	readable bool
 	writable bool
@@ -95,7 +97,7 @@ func (c *conn) dial() error {
 	if err != nil {
 		return err
 	}
-	*m = side{fd: int32(fd)}
+	*m = side{fd: int32(fd), activeMs: c.loop.nowMs}
 	setNoDelay(m.fd)
 	c.loop.addr.set(c.member.Address)
 	if errno := connect(m.fd, &c.loop.addr); errno != 0 && errno != syscall.EINPROGRESS {
@@ -111,6 +113,9 @@ func (c *conn) abandonMember() {
 	if m.fd >= 0 {
 		closeSocket(m.fd, true)
 		m.fd = -1
+		if c.loop.nowMs-m.activeMs >= silenceMs {
+			c.member.Rest()
+		}
 	}
 	c.member.Release()
 	c.tried = append(c.tried, c.member)

@@ -3,8 +3,10 @@ package proxy
 import "golang.org/x/sys/unix"
 
 const (
-	// pipeSize is asked of the kernel; one that gives less is fine.
+	// pipeSize is asked of the kernel, and what a splice moves at most.
 	pipeSize = 1 << 20
+	// smallestPipe is worth its trouble. The kernel gives two pages to a user who has many pipes.
+	smallestPipe = 64 << 10
 	// maxIdlePipes of one loop wait for their next use; a loop in which nobody is slow uses one.
 	maxIdlePipes = 8
 	// maxPipes of one loop exist at once. Beyond, bytes are copied: the kernel shrinks the pipes of a user who has
@@ -41,8 +43,13 @@ func (p *pipePool) get() *pipe {
 		return nil
 	}
 	p.open++
-	_, _ = unix.FcntlInt(uintptr(fds[0]), unix.F_SETPIPE_SZ, pipeSize) // EPERM: it stays at the kernel's size
-	return &pipe{r: fds[0], w: fds[1]}
+	fresh := &pipe{r: fds[0], w: fds[1]}
+	_, _ = unix.FcntlInt(uintptr(fresh.r), unix.F_SETPIPE_SZ, pipeSize) // EPERM: it stays as it is
+	if size, err := unix.FcntlInt(uintptr(fresh.r), unix.F_GETPIPE_SZ, 0); err != nil || size < smallestPipe {
+		p.discard(fresh)
+		return nil
+	}
+	return fresh
 }
 
 // put takes a pipe back; one with bytes in it cannot be used again.

@@ -367,7 +367,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, stop := serveOn(t, "a", "127.0.20.1:0", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
-	server, other := New(hostNet{}, slog.Default(), engine), New(hostNet{}, slog.Default(), engine)
+	server, other := New(hostNet{}, slog.New(slog.DiscardHandler), engine), New(hostNet{}, slog.New(slog.DiscardHandler), engine)
 	config := func() *dataplane.Config {
 		return &dataplane.Config{
 			Listeners: []dataplane.Listener{{

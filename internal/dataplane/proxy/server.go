@@ -97,6 +97,7 @@ func (s *Server) shutUnwanted(wanted map[string]dataplane.Listener, bind []netip
 		for addr := range maps.Clone(ln.sockets) {
 			if !ok || addr.Port() != l.Port || !slices.Contains(bind, addr.Addr()) {
 				ln.shut(addr, s.engine)
+				s.log.Info("stopped listening", "listener", id, "address", addr.String())
 			}
 		}
 	}
@@ -123,6 +124,7 @@ func (s *Server) serve(l dataplane.Listener, bind []netip.Addr) dataplane.Listen
 			continue
 		}
 		ln.open(addr, fd, s.engine)
+		s.log.Info("listening", "listener", l.ID, "address", addr.String())
 	}
 	if len(bind) == 0 {
 		reasons = []string{"the load balancer has no address"}

@@ -87,10 +87,15 @@ func TestAlternationReturnsWithTheMember(t *testing.T) {
 // TestSilentMember connects to a member whose backlog is full, so that its kernel drops the SYN.
 func TestSilentMember(t *testing.T) {
 	bench := newBench(t, silent(t, "x"), named(t, "a"))
-	bench.config.Listeners[0].ConnectTimeout = 100 * time.Millisecond
+	bench.config.Listeners[0].ConnectTimeout = time.Second
+	bench.config.Pools[0].Algorithm = dataplane.LeastConnections // the silent one has fewest
 	bench.apply()
-	if got := bench.sequence(4); got != "aaaa" {
+	start := time.Now()
+	if got := bench.sequence(10); got != "aaaaaaaaaa" {
 		t.Errorf("got %s", got)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("the silent member was waited for again and again: %v", took)
 	}
 }
 
