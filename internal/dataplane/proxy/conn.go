@@ -140,6 +140,10 @@ func (c *conn) onEvent(kind int, events uint32) {
 		return
 	}
 	s := &c.sides[kind]
+	if events&unix.EPOLLERR != 0 && c.flows[kind].done { // a reset after the end: nothing will be read that would tell
+		c.close(abort)
+		return
+	}
 	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		s.readable, s.hup = true, true
 	}

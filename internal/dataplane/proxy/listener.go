@@ -20,6 +20,9 @@ const (
 	// loadSlack is by how many connections, and a quarter, a loop may be ahead of the least busy one before it hands a
 	// new connection over; handing over costs a wake-up.
 	loadSlack = 4
+	// What a timeout of 0 means, as in Octavia.
+	defaultSilence = 50 * time.Second
+	defaultConnect = 5 * time.Second
 )
 
 // listener is one listener of the configuration, with a socket for each address. It lives as long as its connections,
@@ -63,13 +66,18 @@ func newSetup(l dataplane.Listener, b *balance.Balancer) *setup {
 	}
 	return &setup{
 		allowed: l.AllowedCIDRs, limit: limit, balancer: b,
-		clientTimeoutMs:  milliseconds(l.ClientTimeout),
-		memberTimeoutMs:  milliseconds(l.MemberTimeout),
-		connectTimeoutMs: milliseconds(l.ConnectTimeout),
+		clientTimeoutMs:  milliseconds(l.ClientTimeout, defaultSilence),
+		memberTimeoutMs:  milliseconds(l.MemberTimeout, defaultSilence),
+		connectTimeoutMs: milliseconds(l.ConnectTimeout, defaultConnect),
 	}
 }
 
-func milliseconds(d time.Duration) int64 { return max(d.Milliseconds(), 1) }
+func milliseconds(d, standard time.Duration) int64 {
+	if d <= 0 {
+		d = standard
+	}
+	return max(d.Milliseconds(), 1)
+}
 
 func (s *setup) allows(client netip.Addr) bool {
 	for _, prefix := range s.allowed {

@@ -181,17 +181,18 @@ func (l *loop) runPosted() {
 	}
 }
 
-// release ends what the loop holds, connections included, and runs what was posted last, so that nobody waits for it.
+// release ends what the loop holds. What was posted last is still run, so that nobody waits for it and no connection
+// that was handed over is forgotten.
 func (l *loop) release() {
-	for c := range l.conns.all() {
-		c.close(abort)
-	}
 	l.mu.Lock()
 	l.closed = true
 	posted := l.posted
 	l.mu.Unlock()
 	for _, f := range posted {
 		f()
+	}
+	for c := range l.conns.all() {
+		c.close(abort)
 	}
 	l.pipes.close()
 	_ = unix.Close(l.wakefd)

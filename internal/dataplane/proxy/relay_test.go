@@ -171,6 +171,23 @@ func TestResetIsPassedOn(t *testing.T) {
 	})
 }
 
+func TestResetAfterTheEnd(t *testing.T) {
+	over := make(chan struct{})
+	ended := make(chan struct{})
+	bench := newBench(t, serve(t, "a", func(c *net.TCPConn) {
+		_, _ = io.Copy(io.Discard, c)
+		close(ended)
+		<-over
+	}))
+	defer close(over)
+	conn := bench.dial()
+	_ = conn.CloseWrite()
+	<-ended
+	_ = conn.SetLinger(0)
+	_ = conn.Close()
+	eventually(t, "the connection ends", func() bool { return bench.counters().Active == 0 })
+}
+
 func TestTimeouts(t *testing.T) {
 	const short, long, never = 200 * time.Millisecond, 500 * time.Millisecond, time.Minute
 	for _, test := range []struct {
@@ -298,6 +315,69 @@ func TestSlowReceiver(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestChangesUnderLoad applies one configuration after the other while clients come and go; none of them may notice.
+func TestChangesUnderLoad(t *testing.T) {
+	const clients, each = 16, 40
+	bench := newBench(t, named(t, "a"), refusing(t, "x"), named(t, "b"), named(t, "c"))
+	members := bench.config.Pools[0].Members
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			for range each {
+				if bench.who() == "" {
+					t.Error("a request failed")
+				}
+			}
+		})
+	}
+	over := make(chan struct{})
+	go func() { wg.Wait(); close(over) }()
+	for round := 0; ; round++ {
+		select {
+		case <-over:
+			if n := bench.counters().Errors; n != 0 || round == 0 {
+				t.Errorf("%d errors in %d rounds", n, round)
+			}
+			return
+		default:
+		}
+		drop := round % len(members)
+		bench.config.Pools[0].Members = append(append([]dataplane.Member(nil), members[:drop]...), members[drop+1:]...)
+		bench.config.Listeners[0].ConnectionLimit = 4 + round%8
+		bench.apply()
+	}
+}
+
+// TestNoDescriptorForTheMember has the kernel refuse a socket: the one client is lost, the next is not.
+func TestNoDescriptorForTheMember(t *testing.T) {
+	bench := newBench(t, named(t, "a"))
+	bench.server.Close()
+	scarce := &scarceNet{}
+	scarce.left.Store(2) // the first is the listener's
+	bench.server = New(scarce, slog.New(slog.DiscardHandler), bench.engine)
+	bench.apply()
+	if got := bench.sequence(2); got != "a" {
+		t.Errorf("got %q", got)
+	}
+	scarce.left.Store(1)
+	if got := bench.who(); got != "a" {
+		t.Errorf("afterwards: %q", got)
+	}
+}
+
+// scarceNet has some sockets left.
+type scarceNet struct {
+	hostNet
+	left atomic.Int64
+}
+
+func (n *scarceNet) Socket(family, kind int) (int, error) {
+	if n.left.Add(-1) < 0 {
+		return -1, os.NewSyscallError("socket", unix.EMFILE)
+	}
+	return n.hostNet.Socket(family, kind)
 }
 
 // silent is a member whose backlog is full: its kernel drops further SYNs.
