@@ -40,7 +40,8 @@ type Server struct {
 
 type memberKey struct{ poolID, memberID string }
 
-// New makes the server of one load balancer, with nothing to serve yet. The caller closes it.
+// New makes the server of one load balancer, with nothing to serve yet. The loops ask network for sockets, several at
+// once. The caller closes the server, before its engine.
 func New(network dataplane.Net, log *slog.Logger, engine *Engine) *Server {
 	return &Server{
 		net: network, log: log, engine: engine,
