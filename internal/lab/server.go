@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 )
@@ -11,11 +12,27 @@ import (
 const (
 	metadataPort    = "greet_port" // a TCP port
 	metadataService = "service"    // serviceOn or serviceOff
-	metadataProgram = "program"    // a [Program]
+	metadataProgram = "program"    // a [Program]; absent for [Builtin]
 
 	serviceOn  = "on"
 	serviceOff = "off"
 )
+
+// metadataOf are the metadata of a new server, whose service is on.
+func metadataOf(program Program) map[string]string {
+	metadata := map[string]string{metadataPort: strconv.Itoa(GreetPort), metadataService: serviceOn}
+	if program != Builtin {
+		metadata[metadataProgram] = string(program)
+	}
+	return metadata
+}
+
+func (l *Lab) setProgram(ctx context.Context, serverID string, program Program) error {
+	if program == Builtin {
+		return servers.DeleteMetadatum(ctx, l.compute, serverID, metadataProgram).ExtractErr()
+	}
+	return l.setMetadata(ctx, serverID, metadataProgram, string(program))
+}
 
 // StartService opens the greeter's port of a server.
 func (l *Lab) StartService(ctx context.Context, name string) error {

@@ -43,9 +43,16 @@ func (l *Lab) printNetworks(p *present) {
 func (l *Lab) printServers(p *present) {
 	t := l.newTable("Server", "Status", "Address", "Port", "Service", "Program")
 	for _, s := range p.servers {
-		t.AppendRow(table.Row{s.Name, s.Status, p.addressOf(s.ID), s.Metadata[metadataPort], s.Metadata[metadataService], s.Metadata[metadataProgram]})
+		t.AppendRow(table.Row{s.Name, s.Status, p.addressOf(s.ID), s.Metadata[metadataPort], s.Metadata[metadataService], programName(s.Metadata)})
 	}
 	t.Render()
+}
+
+func programName(metadata map[string]string) string {
+	if name := metadata[metadataProgram]; name != "" {
+		return name
+	}
+	return "built in"
 }
 
 func (l *Lab) printBalancers(ctx context.Context, p *present) error {

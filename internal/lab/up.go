@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
@@ -22,7 +21,7 @@ type Program string
 
 // The programs: poise's own greeter, or Nmap's ncat as in the guide.
 const (
-	Builtin Program = "builtin"
+	Builtin Program = ""
 	Ncat    Program = "ncat"
 )
 
@@ -142,13 +141,13 @@ func (l *Lab) upServer(ctx context.Context, p *present, name, address string, pr
 		}
 		server, err = servers.Create(ctx, l.compute, servers.CreateOpts{
 			Name: name, Networks: []servers.Network{{Port: port.ID}},
-			Metadata: map[string]string{metadataPort: strconv.Itoa(GreetPort), metadataService: serviceOn, metadataProgram: string(program)},
+			Metadata: metadataOf(program),
 		}, nil).Extract()
 		if err != nil {
 			return err
 		}
 	} else if server.Metadata[metadataProgram] != string(program) {
-		if err := l.setMetadata(ctx, server.ID, metadataProgram, string(program)); err != nil {
+		if err := l.setProgram(ctx, server.ID, program); err != nil {
 			return err
 		}
 	}
