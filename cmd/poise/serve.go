@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -121,7 +122,7 @@ type house struct {
 	control  *control.Control
 	node     *node.Node
 	handler  http.Handler
-	isNew    bool // its accounts were made just now
+	isNew    bool // clouds.yaml was made just now
 	log      *slog.Logger
 }
 
@@ -164,14 +165,26 @@ func build(ctx context.Context, c config.Config, db *database.DB, network fabric
 }
 
 // firstAccounts makes sure that clouds.yaml and the accounts in it exist, in this order: a crash between the two is
-// mended by the next start.
+// mended by the next start. Accounts whose passwords went with a lost clouds.yaml get the new ones.
 func firstAccounts(ctx context.Context, c config.Config, identity *keystone.Service) (isNew bool, err error) {
-	file, err := clouds.Ensure(c.DataDir, identity.URL()+"/v3", c.Region, keystone.NewPassword)
+	file, isNew, err := clouds.Ensure(c.DataDir, identity.URL()+"/v3", c.Region, keystone.NewPassword)
 	if err != nil {
 		return false, err
 	}
-	created, err := identity.Bootstrap(ctx, keystone.Accounts(file.Clouds[clouds.Admin].Auth.Password, file.Clouds[clouds.User].Auth.Password))
-	return len(created) > 0, err
+	accounts := keystone.Accounts(file.Clouds[clouds.Admin].Auth.Password, file.Clouds[clouds.User].Auth.Password)
+	created, err := identity.Bootstrap(ctx, accounts)
+	if err != nil || !isNew {
+		return false, err
+	}
+	for _, account := range accounts {
+		if slices.Contains(created, account.Name) {
+			continue
+		}
+		if err := identity.SetPassword(ctx, account.Name, account.Password); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // routes puts every API below its prefix.
@@ -220,13 +233,14 @@ func (h *house) run(ctx context.Context, listener net.Listener) error {
 		h.log.Warn("requests under way were cut off", "err", errors.Join(err, server.Close()))
 	}
 	stopTasks()
+	defer h.node.Close() // once control applies nothing any more
 	return group.Wait()
 }
 
 // greet says where everything is and what to type next.
 func (h *house) greet(out io.Writer, c config.Config, network fabric.Fabric) {
 	if h.isNew {
-		fmt.Fprintf(out, "poise has made its first accounts; their passwords are in %s\n", filepath.Join(c.DataDir, clouds.FileName))
+		fmt.Fprintf(out, "poise has made new passwords for its first accounts; they are in %s\n", filepath.Join(c.DataDir, clouds.FileName))
 	}
 	fmt.Fprintf(out, "poise serves on %s (region %s, %s fabric)\n\n", c.PublicURL, c.Region, network.Name())
 	fmt.Fprintf(out, "In another terminal:\n\n  export OS_CLIENT_CONFIG_FILE=%s\n  export OS_CLOUD=%s\n", filepath.Join(c.DataDir, clouds.FileName), clouds.User)

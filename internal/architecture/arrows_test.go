@@ -48,6 +48,9 @@ var arrows = map[string][]string{
 	"internal/clouds": {},
 	"internal/lab":    {"internal/clouds"},
 	"internal/cli":    {"internal/clouds", "internal/config", "internal/lab"},
+
+	// For tests.
+	"internal/testhost": {},
 }
 
 type pkg struct {

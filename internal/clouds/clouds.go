@@ -45,14 +45,15 @@ type Auth struct {
 }
 
 // Ensure makes the file in dir say how the server at authURL is reached. The passwords are those that the file has
-// already; where it has none, newPassword makes one.
-func Ensure(dir, authURL, region string, newPassword func() string) (File, error) {
+// already; where it has none, newPassword makes one. isNew tells that there was no file.
+func Ensure(dir, authURL, region string, newPassword func() string) (file File, isNew bool, err error) {
 	path := filepath.Join(dir, FileName)
 	old, err := Read(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return File{}, err
+	isNew = errors.Is(err, fs.ErrNotExist)
+	if err != nil && !isNew {
+		return File{}, false, err
 	}
-	file := File{Clouds: map[string]Cloud{}}
+	file = File{Clouds: map[string]Cloud{}}
 	for name, user := range map[string]string{Admin: "admin", User: "demo"} {
 		password := old.Clouds[name].Auth.Password
 		if password == "" {
@@ -60,7 +61,7 @@ func Ensure(dir, authURL, region string, newPassword func() string) (File, error
 		}
 		file.Clouds[name] = cloud(authURL, region, user, password)
 	}
-	return file, write(path, file)
+	return file, isNew, write(path, file)
 }
 
 // cloud describes the sign-in of a user to the project of the same name.

@@ -10,11 +10,11 @@ import (
 func TestPasswordsStayAndAddressesFollow(t *testing.T) {
 	dir, made := t.TempDir(), 0
 	newPassword := func() string { made++; return "password-" + strconv.Itoa(made) }
-	first, err := Ensure(dir, "http://127.0.0.1:1/identity/v3", "RegionOne", newPassword)
+	first, _, err := Ensure(dir, "http://127.0.0.1:1/identity/v3", "RegionOne", newPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Ensure(dir, "http://127.0.0.1:2/identity/v3", "Elsewhere", newPassword); err != nil {
+	if _, _, err := Ensure(dir, "http://127.0.0.1:2/identity/v3", "Elsewhere", newPassword); err != nil {
 		t.Fatal(err)
 	}
 	second, err := Read(filepath.Join(dir, FileName))
@@ -44,7 +44,7 @@ func TestDamagedFileIsNotReplaced(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, FileName), []byte("clouds: ["), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Ensure(dir, "x", "y", func() string { return "z" }); err == nil {
+	if _, _, err := Ensure(dir, "x", "y", func() string { return "z" }); err == nil {
 		t.Error("a file that cannot be read was overwritten")
 	}
 }

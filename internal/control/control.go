@@ -79,7 +79,7 @@ func New(s *store.Store, network Network, node link.Node, log *slog.Logger) *Con
 // Run drives the node until ctx ends. At start it brings everything back: what no load balancer owns any more is
 // taken away, and each load balancer is applied.
 func (c *Control) Run(ctx context.Context) error {
-	if err := c.recover(ctx); err != nil {
+	if err := c.recover(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)

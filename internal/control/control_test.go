@@ -54,7 +54,7 @@ type cloud struct {
 // start runs a control plane on the database; wrap may put something between it and its node.
 func start(t *testing.T, db *database.DB, wrap func(link.Node) link.Node) *cloud {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	f := loopback.New(log)
 	network, err := neutron.New(t.Context(), neutron.Config{DB: db, Fabric: f, Log: log})
 	if err != nil {
@@ -85,6 +85,7 @@ func start(t *testing.T, db *database.DB, wrap func(link.Node) link.Node) *cloud
 		if err := group.Wait(); err != nil {
 			t.Error("a task ended with:", err)
 		}
+		n.Close()
 		engine.Close()
 	})
 	t.Cleanup(c.stop)
@@ -350,6 +351,35 @@ func TestRestartServesEverythingAgain(t *testing.T) {
 			return fmt.Errorf("%v, %w", owners, err)
 		}
 		return nil
+	})
+}
+
+func TestTakenAddressShowsAndIsTakenOverOnceFree(t *testing.T) {
+	c := start(t, databasetest.SQLite(t), nil).withSubnet(t, "127.81.6.0/24")
+	s := c.create(t)
+	squatter, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(s.Tree.VIP.Address, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer squatter.Close()
+	port := squatter.Addr().(*net.TCPAddr).Port
+	listener := uuid.NewString()
+	c.change(t, s.Tree.ID, func(tree *lb.LoadBalancer) error {
+		_, err := tree.CreateListener(lb.ListenerCreate{ID: listener, Protocol: "TCP", ProtocolPort: port})
+		return err
+	})
+	s = c.until(t, s.Tree.ID, "the listener in ERROR", func(s lb.Snapshot) bool {
+		return s.Observed.Status[listener].Operating == lb.InError
+	})
+	want := fmt.Sprintf("cannot listen on %s: address already in use", squatter.Addr())
+	if got := s.Observed.Status[listener].Reason; got != want {
+		t.Errorf("reason is %q, want %q", got, want)
+	}
+	if err := squatter.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.until(t, s.Tree.ID, "the listener ONLINE", func(s lb.Snapshot) bool {
+		return s.Observed.Status[listener].Operating == lb.Online
 	})
 }
 

@@ -33,7 +33,8 @@ type Node struct {
 	served map[string]*service
 }
 
-// watchInterval is how often a node looks for what nobody tells it: a listener that reached its connection limit.
+// watchInterval is how often a node looks for what nobody tells it: a listener that reached its connection limit, or
+// one whose address was taken and may be free now.
 const watchInterval = time.Second
 
 // service is one load balancer that the node serves.
@@ -41,6 +42,7 @@ type service struct {
 	changing   sync.Mutex // held while an assignment is applied or taken away
 	ports      []fabric.Port
 	endpoint   fabric.Endpoint
+	config     *dataplane.Config
 	proxy      *proxy.Server
 	prober     *probe.Prober
 	generation atomic.Int64 // of the assignment that is served; 0: none
@@ -64,9 +66,9 @@ func (n *Node) Apply(ctx context.Context, a link.Assignment) error {
 	if err := n.plug(ctx, s, a); err != nil {
 		return err
 	}
-	config := a.Config
-	s.proxy.Apply(&config, s.endpoint.Bind)
-	s.prober.Apply(&config)
+	s.config = &a.Config // a is our own copy, and nobody changes it any more
+	s.proxy.Apply(s.config, s.endpoint.Bind)
+	s.prober.Apply(s.config)
 	s.generation.Store(a.Generation)
 	n.report(a.LoadBalancerID, s)
 	return nil
@@ -158,7 +160,7 @@ func (n *Node) report(id string, s *service) {
 	})
 }
 
-// Run reports until ctx ends what changes without anybody saying so, and then stops all data planes.
+// Run looks after what changes without anybody saying so, until ctx ends.
 func (n *Node) Run(ctx context.Context) error {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
@@ -166,16 +168,38 @@ func (n *Node) Run(ctx context.Context) error {
 		select {
 		case <-ticker.C:
 			for id, s := range n.all() {
+				s.listenAgain()
 				n.report(id, s)
 			}
 		case <-ctx.Done():
-			for _, s := range n.all() {
-				s.changing.Lock()
-				s.stop()
-				s.changing.Unlock()
-			}
 			return nil
 		}
+	}
+}
+
+// listenAgain tries to open the listeners that could not be opened. One that is being changed right now is left alone.
+func (s *service) listenAgain() {
+	if !s.changing.TryLock() {
+		return
+	}
+	defer s.changing.Unlock()
+	if s.generation.Load() == 0 {
+		return
+	}
+	for _, state := range s.proxy.States() {
+		if !state.Listening {
+			s.proxy.Apply(s.config, s.endpoint.Bind)
+			return
+		}
+	}
+}
+
+// Close stops every data plane. Nothing may be applied any more.
+func (n *Node) Close() {
+	for _, s := range n.all() {
+		s.changing.Lock()
+		s.stop()
+		s.changing.Unlock()
 	}
 }
 

@@ -7,64 +7,28 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"slices"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"poise/internal/dataplane"
 	"poise/internal/fabric"
+	"poise/internal/testhost"
 )
 
-// inside marks the process that runs in a host of its own.
-const inside = "POISE_TEST_HOST"
-
-// TestMain runs the tests in a fresh network namespace with an empty /run, so that they meet nobody else's.
+// TestMain runs the tests on a host of their own.
 func TestMain(m *testing.M) {
 	if Available() != nil { // the tests say so
 		os.Exit(m.Run())
 	}
-	if os.Getenv(inside) == "" {
-		os.Exit(runInFreshHost())
-	}
-	if err := prepareHost(); err != nil {
-		fmt.Fprintln(os.Stderr, "preparing the test's host:", err)
-		os.Exit(1)
-	}
-	goleak.VerifyTestMain(m)
-}
-
-func runInFreshHost() int {
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
-	err := cmd.Run()
-	if err != nil && cmd.ProcessState == nil {
-		fmt.Fprintln(os.Stderr, "starting the tests:", err)
-		return 1
-	}
-	return cmd.ProcessState.ExitCode()
-}
-
-func prepareHost() error {
-	if err := unix.Mount("", "/", "none", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
-		return err
-	}
-	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
-		return err
-	}
-	lo, err := netlink.LinkByName("lo")
-	if err != nil {
-		return err
-	}
-	return netlink.LinkSetUp(lo)
+	os.Exit(testhost.Run(func() int {
+		goleak.VerifyTestMain(m)
+		return 0
+	}))
 }
 
 // tags gives every fabric of the tests its own.
