@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -41,6 +42,8 @@ type process struct {
 	cmd     *exec.Cmd
 	address string
 	files   string // a directory to remove at the end
+
+	startKB, startDescriptors float64 // of the process at rest, before its first connection
 }
 
 func start(address string, cmd *exec.Cmd) (*process, error) {
@@ -52,12 +55,21 @@ func start(address string, cmd *exec.Cmd) (*process, error) {
 	for range 500 {
 		conn, err := net.Dial("tcp", p.at(portSource))
 		if err == nil {
-			return p, conn.Close()
+			return p, errors.Join(conn.Close(), p.rememberStart())
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	p.stop()
 	return nil, fmt.Errorf("%s does not listen", cmd)
+}
+
+func (p *process) rememberStart() (err error) {
+	time.Sleep(settleTime)
+	if p.startKB, err = p.residentKB(); err != nil {
+		return err
+	}
+	p.startDescriptors, err = p.descriptors()
+	return err
 }
 
 func (p *process) stop() {

@@ -18,13 +18,15 @@ const (
 )
 
 func workloads(duration time.Duration, idle int) []workload {
-	return []workload{
+	return []workload{ // idle first: memory that other work has left behind would hide what a connection needs
+		{"idle: KiB/connection", func(p *process) (float64, error) { return holdIdle(p, idle, (*process).residentKB, p.startKB) }},
+		{"idle: descriptors/connection", func(p *process) (float64, error) {
+			return holdIdle(p, idle, (*process).descriptors, p.startDescriptors)
+		}},
 		{"short: CPU us/connection", timed(duration, 1e6, concurrency, oneConnection)},
 		{"kept: CPU us/request", timed(duration, 1e6, concurrency, manyRequests)},
 		{"bulk 1: CPU s/GB", timed(duration, 1e9, 1, download)},
 		{"bulk 8: CPU s/GB", timed(duration, 1e9, 8, download)},
-		{"idle: KiB/connection", func(p *process) (float64, error) { return holdIdle(p, idle, (*process).residentKB) }},
-		{"idle: descriptors/connection", func(p *process) (float64, error) { return holdIdle(p, idle, (*process).descriptors) }},
 	}
 }
 
@@ -112,12 +114,8 @@ func download(p *process, over time.Time, count *atomic.Int64) error {
 	return nil
 }
 
-// holdIdle opens connections that have carried a request and then rest.
-func holdIdle(p *process, n int, measure func(*process) (float64, error)) (float64, error) {
-	before, err := measure(p)
-	if err != nil {
-		return 0, err
-	}
+// holdIdle opens connections that have carried a request and then rest, and compares with the process at its start.
+func holdIdle(p *process, n int, measure func(*process) (float64, error), before float64) (float64, error) {
 	buffer := make([]byte, answerSize)
 	for range n {
 		conn, err := net.Dial("tcp", p.at(portAnswer))
