@@ -89,13 +89,13 @@ func (r *rollup) listener(t *LoadBalancer, l *Listener) Status {
 	}
 }
 
-// pool computes the pool's status and its members'. A pool that is not served is OFFLINE, its members keep what they had.
+// pool computes the pool's status and its members'. A pool that is not served is OFFLINE.
 func (r *rollup) pool(p *Pool, served bool) Status {
 	members, usable, down, reason := 0, 0, 0, ""
 	for _, m := range p.Members {
-		status, ok := r.before[m.ID]
-		if served || !ok {
-			status = r.member(p, m)
+		status := r.member(p, m)
+		if !served {
+			status = r.idleMember(p, m)
 		}
 		r.set(m.ID, status)
 		if m.Deleted {
@@ -138,6 +138,20 @@ func (r *rollup) member(p *Pool, m *Member) Status {
 		return Status{Operating: Online}
 	default:
 		return Status{Operating: NoMonitor}
+	}
+}
+
+// idleMember is the status of a member whose pool is not served: nobody checks it, so it stays as it was. Without a health
+// monitor there is nothing to keep.
+func (r *rollup) idleMember(p *Pool, m *Member) Status {
+	before, known := r.before[m.ID]
+	switch {
+	case p.Monitor == nil || p.Monitor.Deleted:
+		return Status{Operating: NoMonitor}
+	case known:
+		return before
+	default:
+		return Status{Operating: Offline}
 	}
 }
 

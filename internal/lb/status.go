@@ -80,7 +80,7 @@ func (s Snapshot) Operating(o *Object) OperatingStatus {
 
 // OperatingMember is a member's operating status; a new member of a pool without health monitor is NO_MONITOR.
 func (s Snapshot) OperatingMember(p *Pool, m *Member) OperatingStatus {
-	if _, known := s.Observed.Status[m.ID]; !known && p.Monitor == nil {
+	if _, known := s.Observed.Status[m.ID]; !known && (p.Monitor == nil || p.Monitor.Deleted) {
 		return NoMonitor
 	}
 	return s.Operating(&m.Object)
