@@ -114,8 +114,8 @@ func (c *change) reserve(ctx context.Context, f *floatingIP, place wantedIP) err
 	if !n.External {
 		return badRequest("BadRequest", "Bad floatingip request: Network %s is not a valid external network.", n.ID)
 	}
-	if err := mayChoose(c.caller, n, []wantedIP{place}, false); err != nil {
-		return err
+	if place.Address != "" && c.caller.ProjectID != n.ProjectID && !isAdmin(c.caller) {
+		return forbidden("create_floatingip:floating_ip_address")
 	}
 	keeper := newPort("", n.ID)
 	keeper.DeviceID, keeper.DeviceOwner = f.ID, ownerFloatingIP
