@@ -120,8 +120,11 @@ func (d *demo) tour(ctx context.Context) error {
 			}
 		}
 	}
-	_, err = d.show(ctx, guide.Step{Command: "poise lab status"})
-	return err
+	if _, err = d.show(ctx, guide.Step{Command: "poise lab status"}); err != nil {
+		return err
+	}
+	fmt.Println("\n✓ Everything was as the guide promises.")
+	return nil
 }
 
 // show takes a step before the eyes of the user.
@@ -130,6 +133,9 @@ func (d *demo) show(ctx context.Context, step guide.Step) (string, error) {
 		fmt.Printf("\n%s\n", step.Remark)
 	}
 	fmt.Printf("\n$ %s\n", step.Command)
+	if step.Within > 0 {
+		fmt.Printf("(again until it is as it should be, for at most %s)\n", step.Within)
+	}
 	output, err := d.shell.Take(ctx, step)
 	fmt.Print(output)
 	if ctx.Err() != nil {

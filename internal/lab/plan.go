@@ -32,7 +32,7 @@ const (
 
 // insidePool and externalPool are the first and last bytes of the allocation pools.
 var (
-	insidePool   = [2]byte{107, 230}
+	insidePool   = [2]byte{178, 230}
 	externalPool = [2]byte{129, 254}
 )
 

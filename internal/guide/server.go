@@ -1,0 +1,101 @@
+package guide
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+const (
+	// startLimit is how long a server may take until it answers, stopLimit until it has stopped.
+	startLimit = 20 * time.Second
+	stopLimit  = 20 * time.Second
+)
+
+// Server is a `poise serve` in a process of its own.
+type Server struct {
+	process *exec.Cmd
+	done    chan struct{}
+	err     error // how it ended; after done
+}
+
+// ServerConfig says how to serve.
+type ServerConfig struct {
+	Binary  string
+	Listen  string // host:port
+	DataDir string
+	Fabric  string
+	Log     io.Writer
+	As      *syscall.Credential // nil: as ourselves
+}
+
+// StartServer starts a server and waits until it answers. The caller stops it.
+func StartServer(ctx context.Context, c ServerConfig) (*Server, error) {
+	s := &Server{done: make(chan struct{})}
+	s.process = exec.Command(c.Binary, "serve", "--data-dir", c.DataDir, "--listen", c.Listen, "--fabric", c.Fabric)
+	s.process.Dir, s.process.Env = "/", Environment("", c.DataDir)
+	s.process.Stdout, s.process.Stderr = c.Log, c.Log
+	// Its own process group: an interrupt on the terminal is for us, and we stop the server when it is time.
+	s.process.SysProcAttr = &syscall.SysProcAttr{Credential: c.As, Setpgid: true}
+	if err := s.process.Start(); err != nil {
+		return nil, fmt.Errorf("poise serve: %w", err)
+	}
+	go func() {
+		defer close(s.done)
+		s.err = s.process.Wait()
+	}()
+	if err := s.waitUntilHealthy(ctx, "http://"+c.Listen+"/healthcheck"); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+func (s *Server) waitUntilHealthy(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for !isHealthy(ctx, url) {
+		select {
+		case <-again.C:
+		case <-s.done:
+			return errors.New("poise serve ended at once")
+		case <-ctx.Done():
+			return fmt.Errorf("poise serve does not answer: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+func isHealthy(ctx context.Context, url string) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
+}
+
+// Stop asks the server to stop and waits until it has taken away what it made.
+func (s *Server) Stop() error {
+	if err := s.process.Process.Signal(syscall.SIGTERM); err != nil {
+		<-s.done
+		return s.err
+	}
+	late := time.AfterFunc(stopLimit, s.Kill)
+	defer late.Stop()
+	<-s.done
+	return s.err
+}
+
+// Kill ends the server as a crash would.
+func (s *Server) Kill() { _ = s.process.Process.Kill() }
