@@ -33,11 +33,14 @@ func main() {
 }
 
 func measure(ctx context.Context, runs, many int) error {
-	s, err := startServer(ctx)
+	s, err := newServer()
 	if err != nil {
 		return err
 	}
 	defer s.close()
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
 	if err := s.lab(ctx); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,30 +33,31 @@ type server struct {
 	made    []balancer // that are there now
 }
 
-// startServer builds poise and starts it in a directory of its own.
-func startServer(ctx context.Context) (*server, error) {
+// newServer is a server in a directory of its own, not started yet.
+func newServer() (*server, error) {
 	dir, err := os.MkdirTemp("", "poise-bench-")
-	if err != nil {
-		return nil, err
-	}
-	s := &server{dir: dir, binary: filepath.Join(dir, "poise")}
+	return &server{dir: dir, binary: filepath.Join(dir, "poise")}, err
+}
+
+// begin builds poise, starts it and signs in.
+func (s *server) begin(ctx context.Context) error {
 	build := exec.CommandContext(ctx, "go", "build", "-o", s.binary, "poise/cmd/poise")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("building poise: %w", err)
+		return fmt.Errorf("building poise: %w", err)
 	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.listen = free.Addr().String()
 	if err := free.Close(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.start(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	return s, s.api.signIn(ctx, filepath.Join(s.data(), clouds.FileName))
+	return s.api.signIn(ctx, filepath.Join(s.data(), clouds.FileName))
 }
 
 func (s *server) data() string { return filepath.Join(s.dir, "data") }
@@ -75,11 +77,11 @@ func (s *server) start(ctx context.Context) error {
 	s.exited = make(chan error, 1)
 	go func(p *exec.Cmd, exited chan error) { exited <- p.Wait() }(s.process, s.exited)
 	return until(ctx, func() error {
-		connection, err := net.Dial("tcp", s.listen)
+		answer, err := http.Get("http://" + s.listen + "/healthcheck")
 		if err != nil {
 			return err
 		}
-		return connection.Close()
+		return answer.Body.Close()
 	})
 }
 
@@ -93,7 +95,7 @@ func (s *server) kill() error {
 }
 
 func (s *server) close() {
-	if err := s.process.Process.Signal(os.Interrupt); err == nil {
+	if s.process != nil && s.process.Process.Signal(os.Interrupt) == nil {
 		<-s.exited
 	}
 	_ = os.RemoveAll(s.dir)

@@ -134,6 +134,7 @@ func build(ctx context.Context, c config.Config, db *database.DB, network fabric
 		Endpoints: []keystone.Endpoint{
 			{Type: "network", Name: "neutron", Path: "/network"},
 			{Type: "compute", Name: "nova", Path: "/compute/v2.1"},
+			{Type: "image", Name: "glance", Path: "/image"},
 			{Type: "load-balancer", Name: "octavia", Path: "/load-balancer"},
 		},
 	})
@@ -158,7 +159,7 @@ func build(ctx context.Context, c config.Config, db *database.DB, network fabric
 	h.control = control.New(balancers, h.network, h.node, log)
 	h.node.ReportTo(h.control)
 	h.network.OnAttachmentChange(h.control.AttachmentChanged)
-	h.handler = h.routes(octavia.New(octavia.Config{
+	h.handler = h.routes(c.PublicURL, octavia.New(octavia.Config{
 		Control: h.control, Verifier: h.identity, PublicURL: c.PublicURL + "/load-balancer", IdentityURL: h.identity.URL(), Log: log,
 	}))
 	return h, nil
@@ -188,7 +189,7 @@ func firstAccounts(ctx context.Context, c config.Config, identity *keystone.Serv
 }
 
 // routes puts every API below its prefix.
-func (h *house) routes(balancers *octavia.API) http.Handler {
+func (h *house) routes(publicURL string, balancers *octavia.API) http.Handler {
 	mux := http.NewServeMux()
 	mount := func(prefix string, api http.Handler) {
 		mux.Handle(prefix+"/", http.StripPrefix(prefix, api))
@@ -197,6 +198,7 @@ func (h *house) routes(balancers *octavia.API) http.Handler {
 	mount("/identity", h.identity.Handler())
 	mount("/network", rest.Authenticate(h.identity, h.identity.URL(), h.network.Handler()))
 	mount("/compute", rest.Authenticate(h.identity, h.identity.URL(), h.compute.Handler()))
+	mount("/image", rest.Authenticate(h.identity, h.identity.URL(), h.compute.ImageHandler(publicURL+"/image")))
 	mount("/load-balancer", balancers.Handler())
 	mux.HandleFunc("GET /healthcheck", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
