@@ -104,8 +104,7 @@ func onEach(t *testing.T, f func(t *testing.T, c *cloud)) {
 }
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(databasetest.Suite{M: m}, goleak.IgnoreTopFunction("net/http.(*persistConn).readLoop"),
-		goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"))
+	goleak.VerifyTestMain(databasetest.Suite{M: m})
 }
 
 func start(t testing.TB, db *database.DB, fabricName string) *cloud {
@@ -154,6 +153,7 @@ func (c *cloud) call(who rest.Caller, method, path string, body any) (int, objec
 		c.t.Fatal(err)
 	}
 	request.Header.Set("X-Auth-Token", who.UserName)
+	request.Close = true
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		c.t.Fatal(err)

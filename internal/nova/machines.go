@@ -16,7 +16,7 @@ const (
 	// settleWait is the longest that a request waits until its change is real; it becomes so all the same.
 	settleWait = 10 * time.Second
 	// lookEvery is how often servers in trouble, and changes that nobody has told of, are looked at.
-	lookEvery = 5 * time.Second
+	lookEvery = time.Second
 )
 
 // machines makes the servers real. One goroutine (run) owns them.
@@ -136,8 +136,10 @@ func (m *machines) isDone(row *server) bool {
 func (m *machines) lookAt(ctx context.Context, id string) {
 	now := state{}
 	if err := m.apply(ctx, id); err != nil {
-		m.service.log.ErrorContext(ctx, "server cannot be made", "server", id, "err", err)
 		now.problem = err.Error()
+		if now.problem != m.state(id).problem { // once, however often it is tried
+			m.service.log.ErrorContext(ctx, "server cannot be made", "server", id, "err", err)
+		}
 	}
 	is, ok := m.running[id]
 	if ok {
