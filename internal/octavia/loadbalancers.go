@@ -110,8 +110,13 @@ func vipRequest(id, project string, in values) lb.VIPRequest {
 	}
 }
 
-func deleteLoadBalancer(cascade bool) func(*lb.LoadBalancer, object) error {
-	return func(t *lb.LoadBalancer, _ object) error { return t.Delete(cascade) }
+// deleteLoadBalancer removes a load balancer; with ?cascade=true, all that is below it as well.
+func deleteLoadBalancer(c *call) error {
+	if err := c.refuseArguments("cascade"); err != nil {
+		return err
+	}
+	cascade := looseBoolean(c.r.URL.Query().Get("cascade"))
+	return loadBalancers.removeWith(c, func(t *lb.LoadBalancer, _ object) error { return t.Delete(cascade) })
 }
 
 // failover would move a load balancer to another node.

@@ -47,22 +47,15 @@ type object struct {
 
 // routes are the resource's lines of the route table.
 func (res *resource) routes() []route {
-	post := res.post
-	if res == loadBalancers {
-		post = postLoadBalancer
-	}
-	all := []route{
+	return []route{
 		{"GET", res.path, res.policy + ":get_all", res.list},
-		{"POST", res.path, res.policy + ":post", post},
+		{"POST", res.path, res.policy + ":post", res.post},
+		{"PUT", res.path, "", withoutID},
 		{"DELETE", res.path, "", withoutID},
 		{"GET", res.path + "/{id}", res.policy + ":get_one", res.show},
 		{"PUT", res.path + "/{id}", res.policy + ":put", res.put},
 		{"DELETE", res.path + "/{id}", res.policy + ":delete", res.delete},
 	}
-	if res == members {
-		return append(all, route{"PUT", res.path, res.policy + ":put", putMembers})
-	}
-	return append(all, route{"PUT", res.path, "", withoutID})
 }
 
 // withoutID answers a change of a collection as a whole.
@@ -127,17 +120,17 @@ func (res *resource) put(c *call) error {
 	return res.answerChanged(c, http.StatusOK, s, o.base.ID, err)
 }
 
-// delete removes an object; it shows as PENDING_DELETE until a node has acknowledged that.
+// delete removes an object.
 func (res *resource) delete(c *call) error {
-	remove := res.remove
-	known := []string{}
-	if res == loadBalancers {
-		known = append(known, "cascade")
-		remove = deleteLoadBalancer(looseBoolean(c.r.URL.Query().Get("cascade")))
-	}
-	if err := c.refuseArguments(known...); err != nil {
+	if err := c.refuseArguments(); err != nil {
 		return err
 	}
+	return res.removeWith(c, res.remove)
+}
+
+// removeWith makes the change that removes the object of the URL, which shows as PENDING_DELETE until a node has
+// acknowledged that.
+func (res *resource) removeWith(c *call, remove func(t *lb.LoadBalancer, o object) error) error {
 	o, err := res.find(c)
 	if err != nil {
 		return err

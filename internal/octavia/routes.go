@@ -17,19 +17,27 @@ type route struct {
 // prefixes are the places at which Octavia offers the same resources.
 var prefixes = []string{"/v2", "/v2.0", "/v2/lbaas", "/v2.0/lbaas"}
 
-// table is every route behind the token check.
+// table is every route behind the token check. A line that stands here takes the place of the resource's own.
 func table() []route {
 	all := []route{
 		{"GET", "/octavia", "", version},
+		{"POST", "/loadbalancers", "loadbalancer:post", postLoadBalancer},
+		{"DELETE", "/loadbalancers/{id}", "loadbalancer:delete", deleteLoadBalancer},
 		{"GET", "/loadbalancers/{id}/stats", "loadbalancer:get_stats", loadBalancerStats},
 		{"GET", "/loadbalancers/{id}/status", "loadbalancer:get_status", loadBalancerStatus},
 		{"GET", "/loadbalancers/{id}/statuses", "loadbalancer:get_status", loadBalancerStatus},
 		{"PUT", "/loadbalancers/{id}/failover", "loadbalancer:put_failover", failover},
 		{"GET", "/listeners/{id}/stats", "listener:get_stats", listenerStats},
+		{"PUT", "/pools/{pool}/members", "member:put", putMembers},
 		{"GET", "/providers", "provider:get_all", listProviders},
 	}
 	for _, res := range []*resource{loadBalancers, listeners, pools, members, healthMonitors} {
-		all = append(all, res.routes()...)
+		for _, r := range res.routes() {
+			taken := func(own route) bool { return own.method == r.method && own.pattern == r.pattern }
+			if !slices.ContainsFunc(all, taken) {
+				all = append(all, r)
+			}
+		}
 	}
 	for _, r := range unserved {
 		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
