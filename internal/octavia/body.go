@@ -13,12 +13,15 @@ import (
 	"poise/internal/rest"
 )
 
-// negotiate refuses requests for anything but JSON, and HEAD, which Octavia's resources do not have.
+// negotiate refuses requests for anything but JSON, paths that can be nothing's, and HEAD, which Octavia's resources do
+// not have.
 func (a *API) negotiate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !acceptsJSON(r.Header.Values("Accept")):
 			a.fault(w, r, errRouting(http.StatusNotAcceptable, "Only content type application/json is accepted."))
+		case !storable(r.URL.Path):
+			a.fault(w, r, rest.ErrNoRoute)
 		case r.Method == http.MethodHead:
 			w.Header().Set("Allow", "DELETE, GET, POST, PUT")
 			a.fault(w, r, rest.ErrMethod)

@@ -36,10 +36,15 @@ func text(most int) kind {
 			return nil, errInput(name, v, "Value should be string")
 		case utf8.RuneCountInString(s) > most:
 			return nil, errInput(name, v, fmt.Sprintf("Value should have a maximum character requirement of %d", most))
+		case !storable(s):
+			return nil, errInput(name, v, "Value should not have a null character")
 		}
 		return s, nil
 	}
 }
+
+// storable tells whether every database takes a string: it is UTF-8, and without the null character.
+func storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 // matching is a string that matches a pattern.
 func matching(pattern string) kind {

@@ -90,7 +90,7 @@ func (t attributes) query(in url.Values) (query, error) {
 			continue
 		}
 		a, ok := t.key(name)
-		if !ok || len(given) > 1 {
+		if !ok || len(given) > 1 || !storable(given[0]) {
 			return query{}, errBadRequest("One or more arguments are either duplicate or invalid")
 		}
 		q.filters = append(q.filters, filter{a, given[0]})
