@@ -7,7 +7,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"poise/internal/control"
 	"poise/internal/lb"
+	"poise/internal/neutron"
 )
 
 func TestVIPRules(t *testing.T) {
@@ -194,3 +196,6 @@ func TestAttachmentChangesAreAnnounced(t *testing.T) {
 		}
 	})
 }
+
+// The door has the shape that the control plane asks for.
+var _ control.Network = (*neutron.Service)(nil)
