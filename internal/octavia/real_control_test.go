@@ -1,0 +1,120 @@
+package octavia_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"poise/internal/control"
+	"poise/internal/database"
+	"poise/internal/dataplane"
+	"poise/internal/fabric"
+	"poise/internal/lb"
+	"poise/internal/link"
+	"poise/internal/octavia"
+	"poise/internal/rest"
+	"poise/internal/store"
+)
+
+// network gives every load balancer the same address.
+type network struct{}
+
+func (network) CreateVIP(_ context.Context, _ rest.Caller, _ lb.VIPRequest) (lb.VIP, error) {
+	return lb.VIP{PortID: missingID, SubnetID: subnetID, NetworkID: networkID, Address: netip.MustParseAddr("10.0.2.35")}, nil
+}
+func (network) ReleaseVIP(context.Context, string) error                 { return nil }
+func (network) VIPOwners(context.Context) ([]string, error)              { return nil, nil }
+func (network) SubnetVisible(context.Context, rest.Caller, string) error { return nil }
+func (network) Attachment(context.Context, string) (fabric.Port, error) {
+	return fabric.Port{}, nil
+}
+
+// node applies everything at once and serves nothing.
+type node struct{}
+
+func (node) Apply(context.Context, link.Assignment) error  { return nil }
+func (node) Remove(context.Context, string) error          { return nil }
+func (node) Prune(context.Context, []string) error         { return nil }
+func (node) Counters(string) map[string]dataplane.Counters { return nil }
+
+// TestOnRealControl follows a tree from creation to deletion on the real control plane and store.
+func TestOnRealControl(t *testing.T) {
+	a := realAPI(t)
+	tree := a.tree("member", "one")
+	paths := []string{
+		"/loadbalancers/{lb}", "/listeners/{listener}", "/pools/{pool}", "/pools/{pool}/members/{member}", "/healthmonitors/{monitor}",
+	}
+	for _, path := range paths {
+		a.until(tree.in(path), "200 ACTIVE")
+	}
+	a.must("member", "PUT", tree.in("/pools/{pool}/members"), `{"members": [{"address": "10.0.0.9", "protocol_port": 80}]}`, 202)
+	a.until(tree.in("/pools/{pool}/members/{member}"), "404 <nil>")
+	a.refused("memberB", "GET", tree.in("/pools/{pool}"), "", 403, "Policy does not allow")
+	a.refused("member", "POST", "/listeners", tree.in(`{"listener": {"protocol": "TCP", "protocol_port": 80, "loadbalancer_id": "{lb}"}}`), 409, "already using")
+	if stats := a.must("member", "GET", tree.in("/loadbalancers/{lb}/stats"), "", 200); stats["bytes_in"] != 0.0 {
+		t.Errorf("statistics %v", stats)
+	}
+	if names := a.names("member", "/pools?loadbalancer_id="+tree.lb); names != "p-one" {
+		t.Errorf("pools %q", names)
+	}
+	a.must("member", "DELETE", tree.in("/loadbalancers/{lb}?cascade=true"), "", 204)
+	for _, path := range paths[:3] {
+		a.until(tree.in(path), "404 <nil>")
+	}
+}
+
+func realAPI(t *testing.T) *api {
+	db, err := database.Open(t.Context(), filepath.Join(t.TempDir(), "poise.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	balancers, err := store.New(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plane := control.New(balancers, network{}, node{}, slog.New(slog.DiscardHandler))
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- plane.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &api{TB: t, handler: rest.Frame(slog.New(slog.DiscardHandler), octavia.New(octavia.Config{
+		Control: plane, Verifier: tokens{}, PublicURL: publicURL, Log: slog.New(slog.DiscardHandler),
+	}).Handler())}
+}
+
+// until asks for an object until it answers with the status and provisioning status that is wanted.
+func (a *api) until(path, want string) {
+	a.Helper()
+	deadline := time.After(10 * time.Second)
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for got := ""; ; {
+		select {
+		case <-deadline:
+			a.Fatalf("%s is %s, want %s", path, got, want)
+		case <-poll.C:
+		}
+		answer := a.send("member", "GET", path, "")
+		var status any
+		for _, v := range answer.body {
+			if object, ok := v.(map[string]any); ok {
+				status = object["provisioning_status"]
+			}
+		}
+		if got = fmt.Sprintf("%d %v", answer.Code, status); got == want {
+			return
+		}
+	}
+}
