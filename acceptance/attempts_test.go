@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +19,9 @@ const (
 	// would be closer than half a delay to one of them.
 	leastGap = probeDelay * 6 / 10
 	// probes is for how many probes the stopped server is watched.
-	probes = 3
+	probes = 2
+	// pace is the pause between two requests.
+	pace = 20 * time.Millisecond
 )
 
 // lookAtStoppedServer sends requests while the first server is in ERROR, and watches which connection attempts reach it,
@@ -26,6 +29,8 @@ const (
 func (h *host) lookAtStoppedServer() {
 	h.t.Helper()
 	attempts := h.watchAttempts()
+	next := time.NewTicker(pace)
+	defer next.Stop()
 	requests := 0
 	last := time.Time{}
 	for seen := 0; seen < probes; {
@@ -36,7 +41,7 @@ func (h *host) lookAtStoppedServer() {
 			}
 			last = at
 			seen++
-		default:
+		case <-next.C:
 			if server, err := h.fetch(); server != "srv-lbaas-2" || err != nil {
 				h.t.Fatalf("request %d: %s, %v, want srv-lbaas-2", requests+1, server, err)
 			}
@@ -85,10 +90,18 @@ func (h *host) watchAttempts() <-chan time.Time {
 
 // namespaceOfServer is where the first server's network is, "" for the host.
 func (h *host) namespaceOfServer() string {
-	if h.place.Loopback {
-		return ""
+	h.t.Helper()
+	inode := h.run("poise lab exec srv-lbaas-1 -- stat -L -c %i /proc/self/ns/net")
+	for _, name := range namespaceNames(h) {
+		var stat unix.Stat_t
+		if err := unix.Stat(filepath.Join(namespaces, name), &stat); err != nil {
+			h.t.Fatal(err)
+		}
+		if strconv.FormatUint(stat.Ino, 10) == inode {
+			return name
+		}
 	}
-	return h.run("OS_CLOUD=poise-admin openstack server show srv-lbaas-1 -f value -c OS-EXT-SRV-ATTR:instance_name")
+	return ""
 }
 
 // packetSocket hears the IPv4 packets that arrive in a namespace.

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -167,8 +168,13 @@ func (c *Control) Report(r link.Report) {
 	}
 }
 
-// AttachmentChanged has a load balancer plugged anew: its port's addresses or floating IPs have changed.
-func (c *Control) AttachmentChanged(loadBalancerID string) {
+// AttachmentChanged has a load balancer plugged anew: its port's addresses or floating IPs have changed. A device is
+// named as in its port's device_id; those that are no load balancers are somebody else's.
+func (c *Control) AttachmentChanged(deviceID string) {
+	loadBalancerID, isBalancer := strings.CutPrefix(deviceID, "lb-")
+	if !isBalancer {
+		return
+	}
 	c.mu.Lock()
 	delete(c.served, loadBalancerID)
 	c.mu.Unlock()
