@@ -128,14 +128,15 @@ func TestBatch(t *testing.T) {
 }
 
 func TestMemberLimit(t *testing.T) {
-	list := make([]lb.MemberCreate, lb.MaxMembers)
-	for i := range list {
-		list[i] = lb.MemberCreate{ID: "x", Address: netip.AddrFrom4([4]byte{10, 1, 0, byte(i % 100)}), ProtocolPort: 1 + i/100}
-	}
 	tree := house(t)
-	tree = tree.Next(at(20))
-	if err := tree.ReplaceMembers("p1", list, false); lb.CodeOf(err) != lb.Invalid {
-		t.Errorf("%d members beside two: %v", len(list), err)
+	tree = tree.Next(at(tree.Generation + 1))
+	p, err := tree.Pool("p1")
+	must(t, err)
+	for len(p.Members) < lb.MaxMembers {
+		p.Members = append(p.Members, &lb.Member{})
+	}
+	if err := createMember("p1", "x", one, 90)(tree); lb.CodeOf(err) != lb.Invalid {
+		t.Errorf("member beside %d others: %v", lb.MaxMembers, err)
 	}
 }
 
