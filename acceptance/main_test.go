@@ -1,8 +1,7 @@
 // Package acceptance holds poise to what it promises to its users: it starts the real binary on a fresh host, types what a
 // user would type, with the real openstack client, and looks at what the network does.
 //
-// A fresh host is the test itself, run again in network, mount and process namespaces of its own: nothing that it does is
-// seen outside, hosts do not meet each other, and all of a host's processes end with it.
+// Each test runs on a host of its own, so that they can run at the same time.
 package acceptance
 
 import (
@@ -15,8 +14,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
+	"poise/internal/testhost"
 )
 
 // hostVariable is set on a fresh host: the directory with the binaries.
@@ -29,11 +27,7 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	if binaries = os.Getenv(hostVariable); binaries != "" {
-		if err := furnishHost(); err != nil {
-			fmt.Fprintln(os.Stderr, "fresh host:", err)
-			return 1
-		}
-		return m.Run()
+		return testhost.Run(m.Run)
 	}
 	var err error
 	if binaries, err = os.MkdirTemp("", "poise-acceptance-"); err != nil {
@@ -71,10 +65,7 @@ func onFreshHost(t *testing.T) bool {
 	}
 	host := exec.CommandContext(t.Context(), program, "-test.run=^"+regexp.QuoteMeta(t.Name())+"$", "-test.v", "-test.count=1")
 	host.Env = append(os.Environ(), hostVariable+"="+binaries)
-	host.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
-		Pdeathsig:  syscall.SIGKILL,
-	}
+	host.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	runtime.LockOSThread() // the host ends with the thread that started it
 	defer runtime.UnlockOSThread()
 	output, err := host.CombinedOutput()
@@ -83,25 +74,4 @@ func onFreshHost(t *testing.T) bool {
 		t.Fatal("fresh host:", err)
 	}
 	return false
-}
-
-// furnishHost gives the namespaces what a host has: its own /proc, an empty /run/netns, and a loopback interface.
-func furnishHost() error {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("private mounts: %w", err)
-	}
-	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		return fmt.Errorf("/proc: %w", err)
-	}
-	if err := os.MkdirAll(namespaces, 0o755); err != nil {
-		return err
-	}
-	if err := unix.Mount("tmpfs", namespaces, "tmpfs", 0, ""); err != nil {
-		return fmt.Errorf("%s: %w", namespaces, err)
-	}
-	lo, err := netlink.LinkByName("lo")
-	if err != nil {
-		return fmt.Errorf("loopback interface: %w", err)
-	}
-	return netlink.LinkSetUp(lo)
 }

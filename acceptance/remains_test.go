@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
 	"os"
@@ -94,7 +95,7 @@ func (h *host) snapshot() snapshot {
 
 func namespaceNames(h *host) (names []string) {
 	entries, err := os.ReadDir(namespaces)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		h.t.Fatal(err)
 	}
 	for _, e := range entries {

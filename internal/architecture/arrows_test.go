@@ -49,7 +49,8 @@ var arrows = map[string][]string{
 	"internal/lab":    {"internal/clouds"},
 	"internal/cli":    {"internal/clouds", "internal/config", "internal/lab"},
 
-	// For tests.
+	// For tests and the demonstration, which stand outside the server like a user.
+	"internal/guide":    {},
 	"internal/testhost": {},
 }
 

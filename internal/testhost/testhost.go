@@ -1,6 +1,6 @@
 // Package testhost gives tests and benchmarks a machine of their own, as far as networks go: a fresh network namespace
-// with loopback up and an empty /run, so that they meet no interface, address or namespace of anybody else. It needs
-// root.
+// with loopback up and an empty /run, so that they meet no interface, address or namespace of anybody else, and a process
+// namespace, so that all of their processes end with them. It needs root.
 package testhost
 
 import (
@@ -35,7 +35,9 @@ func again() int {
 	command := exec.Command("/proc/self/exe", os.Args[1:]...)
 	command.Env = append(os.Environ(), inside+"=1")
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
-	command.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
+	command.SysProcAttr = &unix.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL,
+	}
 	if err := command.Run(); err != nil && command.ProcessState == nil {
 		fmt.Fprintln(os.Stderr, "error: a host for the test:", err)
 		return 1
@@ -46,6 +48,9 @@ func again() int {
 func prepare() error {
 	if err := unix.Mount("", "/", "none", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("private mounts: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("own /proc: %w", err)
 	}
 	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
 		return fmt.Errorf("empty /run: %w", err)
