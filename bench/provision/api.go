@@ -19,6 +19,8 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/loadbalancer/v2/listeners"
 	"github.com/gophercloud/gophercloud/v2/openstack/loadbalancer/v2/loadbalancers"
 	"github.com/gophercloud/gophercloud/v2/openstack/loadbalancer/v2/pools"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/routers"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
 	"golang.org/x/sys/unix"
 
@@ -120,6 +122,28 @@ func (a *api) labServers(ctx context.Context) ([]labServer, error) {
 		return nil, fmt.Errorf("%d lab servers, want three", len(lab))
 	}
 	return lab, nil
+}
+
+// makeLargeSubnet makes a subnet with room for thousands of load balancers, and has further ones go there.
+func (a *api) makeLargeSubnet(ctx context.Context) error {
+	network, err := networks.Create(ctx, a.network, networks.CreateOpts{Name: "many"}).Extract()
+	if err != nil {
+		return err
+	}
+	subnet, err := subnets.Create(ctx, a.network, subnets.CreateOpts{NetworkID: network.ID, CIDR: "10.16.0.0/16", IPVersion: 4}).Extract()
+	if err != nil {
+		return err
+	}
+	page, err := routers.List(a.network, routers.ListOpts{}).AllPages(ctx)
+	if err != nil {
+		return err
+	}
+	found, err := routers.ExtractRouters(page)
+	if err != nil || len(found) != 1 {
+		return fmt.Errorf("%d lab routers, want one (%w)", len(found), err)
+	}
+	a.subnet = subnet.ID
+	return routers.AddInterface(ctx, a.network, found[0].ID, routers.AddInterfaceOpts{SubnetID: subnet.ID}).Err
 }
 
 // makeBalancer makes a load balancer with so many of the lab's first servers as members, without waiting in between.

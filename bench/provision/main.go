@@ -16,6 +16,7 @@ import (
 	"slices"
 	"time"
 
+	"poise/internal/fabric/linux"
 	"poise/internal/testhost"
 )
 
@@ -23,13 +24,22 @@ func main() {
 	runs := flag.Int("runs", 100, "load balancers made in a row, and member changes")
 	many := flag.Int("many", 1000, "load balancers on the node at once")
 	flag.Parse()
-	os.Exit(testhost.Run(func() int {
+	restore, err := linux.RaiseNeighbourLimits() // as the server does, but it cannot from a host of its own
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+	code := testhost.Run(func() int {
 		if err := measure(context.Background(), *runs, *many); err != nil {
 			fmt.Fprintln(os.Stderr, "error:", err)
 			return 1
 		}
 		return 0
-	}))
+	})
+	if err := restore(); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+	}
+	os.Exit(code)
 }
 
 func measure(ctx context.Context, runs, many int) error {
@@ -103,7 +113,11 @@ func (s *server) measureMemberChange(ctx context.Context, runs int) error {
 	return s.deleteBalancer(ctx, b.id)
 }
 
+// measureMany makes many load balancers in a network of their own, which the lab's router connects with their member.
 func (s *server) measureMany(ctx context.Context, many int) error {
+	if err := s.api.makeLargeSubnet(ctx); err != nil {
+		return err
+	}
 	begin := time.Now()
 	var last balancer
 	for range many {

@@ -2,9 +2,11 @@ package neutron
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -149,9 +151,26 @@ func (c *change) makeVIP(ctx context.Context, req lb.VIPRequest, networkID strin
 		if err != nil {
 			return lb.VIP{}, err
 		}
-		return vipOf(p, p.Addresses[0]), nil
+		return vipOf(p, p.Addresses[0]), c.matchMAC(ctx, p)
 	}
 	return lb.VIP{}, lb.ErrValidation("vip_subnet_id", "Subnet(s) in the supplied network do not contain enough available IPs.")
+}
+
+// matchMAC gives a new port the MAC address that belongs to its IP address on its network, unless another port has it.
+// When a load balancer is deleted and the next one gets its address, neighbours who remember the old one are then
+// right all the same: the kernel takes no announcement of a change within a second of the last.
+func (c *change) matchMAC(ctx context.Context, p *port) error {
+	sum := sha256.Sum256([]byte(p.NetworkID + " " + p.Addresses[0].Address))
+	mac := net.HardwareAddr{0xfa, 0x16, 0x3e, sum[0], sum[1], sum[2]}.String()
+	busy, err := exists(ctx, c.tx.NewSelect().Model((*port)(nil)).Where("p.network_id = ? AND p.mac_address = ?", p.NetworkID, mac))
+	if err != nil || busy {
+		return err
+	}
+	p.MAC = mac
+	if _, err := c.tx.NewUpdate().Model(p).Column("mac_address").WherePK().Exec(ctx); err != nil {
+		return fmt.Errorf("MAC address of the VIP: %w", err)
+	}
+	return nil
 }
 
 func vipOf(p *port, a address) lb.VIP {

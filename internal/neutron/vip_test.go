@@ -199,3 +199,30 @@ func TestAttachmentChangesAreAnnounced(t *testing.T) {
 
 // The door has the shape that the control plane asks for.
 var _ control.Network = (*neutron.Service)(nil)
+
+// A load balancer that gets the address of one that was just deleted has its MAC address too.
+func TestVIPAddressKeepsItsMAC(t *testing.T) {
+	onEach(t, func(t *testing.T, c *cloud) {
+		network := c.network(alice, nil)
+		subnet := c.subnet(alice, network, "10.0.0.0/28")
+		var macs []string
+		for range 2 {
+			req := lb.VIPRequest{LoadBalancerID: uuid.NewString(), ProjectID: alice.ProjectID, SubnetID: id(subnet), Address: addr("10.0.0.9")}
+			vip, err := c.service.CreateVIP(t.Context(), alice, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			port, err := c.service.Attachment(t.Context(), vip.PortID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			macs = append(macs, port.MAC.String())
+			if err := c.service.ReleaseVIP(t.Context(), req.LoadBalancerID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if macs[0] != macs[1] {
+			t.Errorf("MAC addresses %v differ", macs)
+		}
+	})
+}

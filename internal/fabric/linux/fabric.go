@@ -60,8 +60,9 @@ type Fabric struct {
 	bridge *netlink.Handle // in the switch
 	host   *netlink.Handle // in the namespace that the process started in
 
-	lan       *namespace // the switch
-	megaphone int        // a packet socket in the switch that only sends, -1 before it is open
+	lan           *namespace   // the switch
+	megaphone     int          // a packet socket in the switch that only sends, -1 before it is open
+	restoreLimits func() error // puts back what RaiseNeighbourLimits raised
 
 	// open is held for reading while anything is made or removed, and for writing by Close.
 	open   sync.RWMutex
@@ -113,8 +114,13 @@ func (f *Fabric) powerUp() (err error) {
 	if f.bridge, err = f.lan.netlink(); err != nil {
 		return err
 	}
-	f.megaphone, err = f.lan.Socket(unix.AF_PACKET, unix.SOCK_RAW)
-	return err
+	if f.megaphone, err = f.lan.Socket(unix.AF_PACKET, unix.SOCK_RAW); err != nil {
+		return err
+	}
+	if f.restoreLimits, err = RaiseNeighbourLimits(); err != nil { // a small node does without
+		f.log.Warn("with many load balancers the host may forget neighbours", "err", err)
+	}
+	return nil
 }
 
 // release closes what this process holds open; what it made stays.
@@ -195,7 +201,7 @@ func (f *Fabric) Close() error {
 			err = errors.Join(err, f.removeSpace(role, id))
 		}
 	}
-	return errors.Join(err, f.spaces.remove(roleSwitch, ""))
+	return errors.Join(err, f.spaces.remove(roleSwitch, ""), f.restoreLimits())
 }
 
 func (f *Fabric) plug(ctx context.Context, r role, id string, ports []fabric.Port) (*namespace, error) {
