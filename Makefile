@@ -1,0 +1,65 @@
+# Everything that is done with this repository is a target here; `make` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Debian packages. The demonstration's are what its user types; the tests' are what they run besides.
+DEMO_PACKAGES := python3-openstackclient python3-octaviaclient wget ncat
+TEST_PACKAGES := $(DEMO_PACKAGES) postgresql iproute2
+BENCH_PACKAGES := haproxy
+
+# What needs root is run with sudo by others.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+TEST_EXEC := $(if $(SUDO),-exec 'sudo -E env PATH=$(PATH)')
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: PACKAGES := $(DEMO_PACKAGES)
+demo: packages build ## show poise at work; DEMO_ARGS=--once ends after the tour
+	@exec bin/demo $(DEMO_ARGS)
+
+.PHONY: test
+test: PACKAGES := $(TEST_PACKAGES)
+test: packages ## run every test; one that is skipped counts as failed
+	@mkdir -p bin
+	@echo "go test ./... (everything it prints goes to bin/test.log)"
+	@if go test -v -count=1 -timeout 20m $(TEST_EXEC) ./... 2>&1 | tee bin/test.log | grep -E '^(ok|FAIL|panic:)|^ *--- (FAIL|SKIP):' \
+	  && ! grep -qE '^ *--- SKIP:' bin/test.log; then \
+	  echo "every test passed, none was skipped"; \
+	else \
+	  echo; echo "What failed or was skipped:"; \
+	  grep -E -B 60 '^ *--- (FAIL|SKIP):|^panic:' bin/test.log | tail -n 400; exit 1; \
+	fi
+
+.PHONY: check
+check: ## format, vet, staticcheck and the quick tests, in less than a minute
+	@unformatted=$$(go tool gofumpt -l .); if [ -n "$$unformatted" ]; then echo "not gofumpt-clean: $$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+	go test -short ./internal/...
+
+.PHONY: bench
+bench: PACKAGES := $(BENCH_PACKAGES)
+bench: packages ## measure speed, against named peers; needs root
+	go run ./bench/tcp
+	go run ./bench/provision
+
+.PHONY: build
+build: ## build bin/poise
+	@command -v go >/dev/null || { echo "Go is missing: https://go.dev/doc/install"; exit 1; }
+	CGO_ENABLED=0 go build -o bin/ ./cmd/...
+
+.PHONY: packages
+packages:
+	@missing=; for p in $(PACKAGES); do \
+	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  command -v apt-get >/dev/null || { echo "these Debian packages, or what they hold, are needed:$$missing"; exit 1; }; \
+	  echo "installing$$missing"; \
+	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
+	fi
