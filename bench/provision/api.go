@@ -30,6 +30,11 @@ import (
 // port is where the lab's servers greet, and where the listeners listen.
 const port = 61234
 
+// connectTimeout bounds one attempt to connect. The client does not wait for ACTIVE, so that its first attempts may come
+// too early: one that is lost because the address is not there yet is made again soon, where TCP itself would wait for a
+// second.
+const connectTimeout = 20 * time.Millisecond
+
 // labServer is a server of the playground.
 type labServer struct {
 	name, address, namespace string
@@ -243,7 +248,7 @@ func dialFrom(namespace, address string) (connection net.Conn, err error) {
 		runtime.UnlockOSThread()
 		return nil, err
 	}
-	connection, err = net.DialTimeout("tcp4", address, time.Second)
+	connection, err = net.DialTimeout("tcp4", address, connectTimeout)
 	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
 		return nil, errors.Join(err, back)
 	}
