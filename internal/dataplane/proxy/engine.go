@@ -15,20 +15,32 @@ const descriptorReserve = 1000
 
 // Engine runs the event loops that carry the connections of every load balancer of this process.
 type Engine struct {
-	loops  []*loop
-	budget *budget
-	wg     sync.WaitGroup
+	loops      []*loop
+	budget     *budget
+	wg         sync.WaitGroup
+	processors int // GOMAXPROCS before the engine; 0: it was left alone
 }
 
-// StartEngine starts one event loop for each processor that Go may use. The caller closes the engine after the servers
-// that use it.
+// StartEngine starts one event loop for each processor that Go may use, and lets Go use one more, virtual, processor
+// until the engine is closed. A loop at work makes system calls past Go's scheduler and so keeps its processor: with none to
+// spare, goroutines wait for up to 10 ms behind busy loops, and the scheduler's monitor wakes every 20 µs to take
+// processors from loops that wait (5 % of the CPU time of short connections).
+//
+// The caller closes the engine after the servers that use it.
 func StartEngine(log *slog.Logger) (*Engine, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return nil, fmt.Errorf("limit of open files: %w", err)
 	}
 	available := max(int64(min(limit.Cur, 1<<30))-descriptorReserve, int64(limit.Cur)/2)
-	return startEngine(newBudget(available, log), runtime.GOMAXPROCS(0))
+	processors := runtime.GOMAXPROCS(0)
+	e, err := startEngine(newBudget(available, log), processors)
+	if err != nil {
+		return nil, err
+	}
+	e.processors = processors
+	runtime.GOMAXPROCS(processors + 1)
+	return e, nil
 }
 
 func startEngine(b *budget, loops int) (*Engine, error) {
@@ -51,6 +63,9 @@ func (e *Engine) Close() {
 		l.post(func() { l.stopping = true })
 	}
 	e.wg.Wait()
+	if e.processors > 0 {
+		runtime.GOMAXPROCS(e.processors)
+	}
 }
 
 // onEachLoop has every loop run f, and waits until all have. Loops must not call it.
