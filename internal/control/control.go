@@ -63,6 +63,10 @@ type Control struct {
 	queue   *queue
 	stats   *statistics
 
+	// released is closed once the ports of load balancers that are gone are released. Until then none is created: its
+	// port, which comes first, would be taken for one of those.
+	released chan struct{}
+
 	mu       sync.Mutex       // guards what follows
 	served   map[string]int64 // the generation that the node serves, as far as this process has seen to it
 	reports  map[string]link.Report
@@ -73,7 +77,8 @@ type Control struct {
 func New(s *store.Store, network Network, node link.Node, log *slog.Logger) *Control {
 	return &Control{
 		store: s, network: network, node: node, log: log, queue: newQueue(), stats: newStatistics(s, node),
-		served: map[string]int64{}, reports: map[string]link.Report{}, failures: map[string]int{},
+		released: make(chan struct{}),
+		served:   map[string]int64{}, reports: map[string]link.Report{}, failures: map[string]int{},
 	}
 }
 
@@ -115,6 +120,7 @@ func (c *Control) recover(ctx context.Context) error {
 			return fmt.Errorf("VIP of a load balancer that is gone: %w", err)
 		}
 	}
+	close(c.released)
 	if err := c.node.Prune(ctx, keep); err != nil {
 		c.log.WarnContext(ctx, "leftovers on the node stay for now", "err", err)
 	}
@@ -211,6 +217,11 @@ func (c *Control) Counters(ctx context.Context, id string) (map[string]lb.Counte
 func (c *Control) Create(ctx context.Context, caller rest.Caller, in lb.LoadBalancerCreate, vip lb.VIPRequest) (lb.Snapshot, error) {
 	if err := lb.CheckProvider(in.Provider); err != nil { // before anything is allocated
 		return lb.Snapshot{}, err
+	}
+	select {
+	case <-c.released:
+	case <-ctx.Done():
+		return lb.Snapshot{}, fmt.Errorf("waiting for the control plane's start: %w", ctx.Err())
 	}
 	address, err := c.network.CreateVIP(ctx, caller, vip)
 	if err != nil {

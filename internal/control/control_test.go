@@ -354,6 +354,27 @@ func TestRestartServesEverythingAgain(t *testing.T) {
 	})
 }
 
+func TestNothingIsCreatedBeforeLeftoversAreReleased(t *testing.T) {
+	db := databasetest.SQLite(t)
+	c := start(t, db, nil).withSubnet(t, "127.81.7.0/24")
+	balancers, err := store.New(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	notRunning := control.New(balancers, c.network, nil, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	id := uuid.NewString()
+	_, err = notRunning.Create(ctx, admin,
+		lb.LoadBalancerCreate{ID: id, ProjectID: "p"}, lb.VIPRequest{LoadBalancerID: id, ProjectID: "p", SubnetID: c.subnet})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("create before the start: %v, want it to wait", err)
+	}
+	if owners, err := c.network.VIPOwners(t.Context()); err != nil || len(owners) > 0 {
+		t.Errorf("it has made ports: %v %v", owners, err)
+	}
+}
+
 func TestTakenAddressShowsAndIsTakenOverOnceFree(t *testing.T) {
 	c := start(t, databasetest.SQLite(t), nil).withSubnet(t, "127.81.6.0/24")
 	s := c.create(t)
