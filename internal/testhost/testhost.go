@@ -29,9 +29,10 @@ func Run(f func() int) int {
 	return f()
 }
 
-// again starts this program on a fresh host and waits for it. An interrupt is left to that program.
+// again starts this program on a fresh host and waits for it. An interrupt is left to that program, which would inherit
+// that it is ignored.
 func again() int {
-	signal.Ignore(os.Interrupt)
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
 	command := exec.Command("/proc/self/exe", os.Args[1:]...)
 	command.Env = append(os.Environ(), inside+"=1")
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
