@@ -41,6 +41,9 @@ const labPort = 61234
 // newServer starts a server with its data in a new directory, or in dataDir when that is not "", and makes the lab.
 func newServer(t *testing.T, dataDir string) *server {
 	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("a fresh host needs root")
+	}
 	if dataDir == "" {
 		dataDir = filepath.Join(t.TempDir(), "data")
 	}
