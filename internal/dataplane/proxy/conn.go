@@ -17,6 +17,8 @@ const (
 	maxAttempts = 16
 	// silenceMs is how long an attempt that fails may take before its member counts as silent, and rests.
 	silenceMs = 100
+	// readEvents are those after which there is something to read.
+	readEvents = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET
 	// maxIdleConns of one loop wait for their next use.
 	maxIdleConns = 256
 )
@@ -55,6 +57,7 @@ type side struct {
 	readable bool
 	writable bool
 	hup      bool // the peer has closed or reset: read on until the end
+	urgent   bool // the peer has sent an urgent byte: a read ends before it, and a splice never gets past it
 	eof      bool // the end was read
 	watched  uint32
 }
@@ -104,13 +107,14 @@ func (c *conn) dial() error {
 		return errno
 	}
 	c.loop.wheel.set(c, c.loop.nowMs+c.setup.connectTimeoutMs)
-	return c.watch(kindMember, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET)
+	return c.watch(kindMember, readEvents|unix.EPOLLOUT)
 }
 
 // abandonMember gives a member up that could not be reached.
 func (c *conn) abandonMember() {
 	m := &c.sides[kindMember]
 	if m.fd >= 0 {
+		c.unwatch(m)
 		closeSocket(m.fd, true)
 		m.fd = -1
 		if c.loop.nowMs-m.activeMs >= silenceMs {
@@ -133,6 +137,14 @@ func (c *conn) watch(kind int, events uint32) error {
 	return c.loop.watch(op, int(s.fd), events, kind, c.place, c.generation)
 }
 
+// unwatch keeps what still happens to a socket from being taken for what happens to its successor. Closing it is not
+// always enough: a process being started holds a copy for a moment.
+func (c *conn) unwatch(s *side) {
+	if s.watched != 0 {
+		_ = c.loop.watch(unix.EPOLL_CTL_DEL, int(s.fd), 0, 0, 0, 0)
+	}
+}
+
 // onEvent takes what epoll says about one side.
 func (c *conn) onEvent(kind int, events uint32) {
 	if c.state == connecting {
@@ -140,8 +152,8 @@ func (c *conn) onEvent(kind int, events uint32) {
 		return
 	}
 	s := &c.sides[kind]
-	if events&unix.EPOLLERR != 0 && c.flows[kind].done { // a reset after the end: nothing will be read that would tell
-		c.close(abort)
+	if events&unix.EPOLLERR != 0 && c.flows[kind].done { // nothing will be read that would tell
+		c.endAfterReset(1 - kind)
 		return
 	}
 	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
@@ -150,10 +162,23 @@ func (c *conn) onEvent(kind int, events uint32) {
 	if events&unix.EPOLLIN != 0 {
 		s.readable = true
 	}
+	if events&unix.EPOLLPRI != 0 {
+		s.readable, s.urgent = true, true
+	}
 	if events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		s.writable = true
 	}
 	c.relay()
+}
+
+// endAfterReset closes a connection of which one side has ended and then reset. The other side hears of the reset too,
+// unless it would lose what is still on its way: it then gets that and the end, and a reset if it sends more.
+func (c *conn) endAfterReset(other int) {
+	if unsent(c.sides[other].fd) > 0 {
+		c.close(orderly)
+	} else {
+		c.close(abort)
+	}
 }
 
 // onConnect hears how a connect ended. A member that has reset the connection by now has seen no byte of it, so
@@ -170,8 +195,9 @@ func (c *conn) onConnect(events uint32) {
 	client.activeMs, member.activeMs = c.loop.nowMs, c.loop.nowMs
 	client.readable, client.writable = true, true
 	member.writable = true
-	member.readable = events&(unix.EPOLLIN|unix.EPOLLRDHUP) != 0
+	member.readable = events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLPRI) != 0
 	member.hup = events&unix.EPOLLRDHUP != 0
+	member.urgent = events&unix.EPOLLPRI != 0
 	c.relay()
 }
 

@@ -65,7 +65,7 @@ func (c *conn) relay() {
 // interest only to a client that was slow once; the member has all its events from its connect.
 func (c *conn) watchClient() bool {
 	s := &c.sides[kindClient]
-	events := uint32(unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET)
+	events := uint32(readEvents)
 	if !s.writable {
 		events |= unix.EPOLLOUT
 	}
@@ -130,7 +130,10 @@ func (c *conn) counter(source int) *atomic.Uint64 {
 
 // fill reads once from src. Bytes that were copied go straight on to dst; those in a pipe are left to flush.
 func (c *conn) fill(src, dst *side, d *direction) (int, syscall.Errno) {
-	if d.streak >= spliceAfter && d.pipe == nil {
+	switch {
+	case src.urgent:
+		d.release(c.loop) // nothing is pending; from now on this side is copied
+	case d.streak >= spliceAfter && d.pipe == nil:
 		d.pipe = c.loop.pipes.get()
 	}
 	var n int
@@ -155,7 +158,7 @@ func (c *conn) fill(src, dst *side, d *direction) (int, syscall.Errno) {
 		d.pipe.n = n
 		return n, 0
 	}
-	if n < room && !src.hup {
+	if n < room && !src.hup && !src.urgent {
 		src.readable = false // there was no more; what comes now is a new event
 	}
 	return n, c.pass(dst, d, c.loop.scratch[:n])

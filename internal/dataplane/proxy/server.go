@@ -24,6 +24,9 @@ import (
 	"poise/internal/dataplane/balance"
 )
 
+// maxRemovedListeners of one load balancer are remembered for their counters, apart from those with connections.
+const maxRemovedListeners = 128
+
 // Server serves the listeners of one load balancer.
 type Server struct {
 	net    dataplane.Net
@@ -33,6 +36,7 @@ type Server struct {
 	mu        sync.Mutex // guards what follows; no loop takes it
 	closed    bool
 	listeners map[string]*listener // by id, those that left the configuration included: their counters go on
+	removed   []string             // those that left, in this order
 	states    map[string]dataplane.ListenerState
 	pools     map[string]*balance.Balancer
 	down      map[memberKey]bool
@@ -66,6 +70,7 @@ func (s *Server) Apply(cfg *dataplane.Config, bind []netip.Addr) map[string]data
 		wanted[l.ID] = l
 	}
 	s.shutUnwanted(wanted, bind)
+	s.forgetRemoved(wanted)
 	s.states = map[string]dataplane.ListenerState{}
 	for _, l := range cfg.Listeners {
 		s.states[l.ID] = s.serve(l, bind)
@@ -102,6 +107,25 @@ func (s *Server) shutUnwanted(wanted map[string]dataplane.Listener, bind []netip
 			}
 		}
 	}
+}
+
+// forgetRemoved drops the listeners that left longest ago, once their connections have ended.
+func (s *Server) forgetRemoved(wanted map[string]dataplane.Listener) {
+	s.removed = slices.DeleteFunc(s.removed, func(id string) bool { _, back := wanted[id]; return back })
+	for id := range s.listeners {
+		if _, ok := wanted[id]; !ok && !slices.Contains(s.removed, id) {
+			s.removed = append(s.removed, id)
+		}
+	}
+	excess := len(s.removed) - maxRemovedListeners
+	s.removed = slices.DeleteFunc(s.removed, func(id string) bool {
+		if excess <= 0 || s.listeners[id].admitted.Load() > 0 {
+			return false
+		}
+		excess--
+		delete(s.listeners, id)
+		return true
+	})
 }
 
 // serve makes one listener accept on every address.
@@ -148,14 +172,19 @@ func (s *Server) SetHealth(all ...dataplane.Health) {
 	defer s.mu.Unlock()
 	for _, h := range all {
 		isDown := h.State == dataplane.HealthDown
-		s.down[memberKey{h.PoolID, h.MemberID}] = isDown
+		if isDown {
+			s.down[memberKey{h.PoolID, h.MemberID}] = true
+		} else {
+			delete(s.down, memberKey{h.PoolID, h.MemberID})
+		}
 		if b := s.pools[h.PoolID]; b != nil {
 			b.SetDown(h.MemberID, isDown)
 		}
 	}
 }
 
-// Counters are the statistics of every listener by id, those that left the configuration included.
+// Counters are the statistics of every listener by id, including those that have connections, or that were among the
+// last to leave the configuration.
 func (s *Server) Counters() map[string]dataplane.Counters {
 	s.mu.Lock()
 	defer s.mu.Unlock()
