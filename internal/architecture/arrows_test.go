@@ -40,6 +40,7 @@ var arrows = map[string][]string{
 
 	// The neighbours do not know each other; each declares what it needs of another as an interface.
 	"internal/keystone": {"internal/rest", "internal/database"},
+	"internal/barbican": {"internal/rest", "internal/database"},
 	"internal/neutron":  {"internal/rest", "internal/database", "internal/fabric", "internal/lb"},
 	"internal/nova":     {"internal/rest", "internal/database", "internal/fabric", "internal/dataplane"},
 
