@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"poise/internal/barbican"
 	"poise/internal/clouds"
 	"poise/internal/config"
 	"poise/internal/control"
@@ -119,6 +120,7 @@ type house struct {
 	identity *keystone.Service
 	network  *neutron.Service
 	compute  *nova.Service
+	secrets  *barbican.Service
 	control  *control.Control
 	node     *node.Node
 	handler  http.Handler
@@ -135,6 +137,7 @@ func build(ctx context.Context, c config.Config, db *database.DB, network fabric
 			{Type: "network", Name: "neutron", Path: "/network"},
 			{Type: "compute", Name: "nova", Path: "/compute/v2.1"},
 			{Type: "image", Name: "glance", Path: "/image"},
+			{Type: "key-manager", Name: "barbican", Path: "/key-manager"},
 			{Type: "load-balancer", Name: "octavia", Path: "/load-balancer"},
 		},
 	})
@@ -148,6 +151,12 @@ func build(ctx context.Context, c config.Config, db *database.DB, network fabric
 		return nil, err
 	}
 	h.compute, err = nova.New(ctx, nova.Config{DB: db, Fabric: network, Network: h.network, Log: log, PublicURL: c.PublicURL + "/compute"})
+	if err != nil {
+		return nil, err
+	}
+	h.secrets, err = barbican.New(ctx, barbican.Config{
+		DB: db, PublicURL: c.PublicURL + "/key-manager", KeyFile: filepath.Join(c.DataDir, "secrets.key"), Log: log,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +208,7 @@ func (h *house) routes(publicURL string, balancers *octavia.API) http.Handler {
 	mount("/network", rest.Authenticate(h.identity, h.identity.URL(), h.network.Handler()))
 	mount("/compute", rest.Authenticate(h.identity, h.identity.URL(), h.compute.Handler()))
 	mount("/image", rest.Authenticate(h.identity, h.identity.URL(), h.compute.ImageHandler(publicURL+"/image")))
+	mount("/key-manager", rest.Authenticate(h.identity, h.identity.URL(), h.secrets.Handler()))
 	mount("/load-balancer", balancers.Handler())
 	mux.HandleFunc("GET /healthcheck", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
