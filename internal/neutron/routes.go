@@ -37,6 +37,7 @@ var emptyCollections = map[string]string{
 	"security-groups":      "security_groups",
 	"security-group-rules": "security_group_rules",
 	"agents":               "agents",
+	"subnetpools":          "subnetpools",
 	"availability_zones":   "availability_zones",
 }
 
