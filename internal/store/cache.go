@@ -23,12 +23,12 @@ type cache struct {
 
 func newCache() *cache { return &cache{byID: map[string]versioned{}} }
 
-// get returns the snapshot when it is the one of this version.
+// get returns the snapshot when it is of this version, which was just read, or of one that was written since.
 func (c *cache) get(id string, version int64) (lb.Snapshot, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	entry, ok := c.byID[id]
-	return entry.snapshot, ok && entry.version == version
+	return entry.snapshot, ok && entry.version >= version
 }
 
 // put keeps a snapshot, unless a newer one is there.

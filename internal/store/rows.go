@@ -68,27 +68,22 @@ func rowError(err error, what, id string) error {
 	}
 }
 
-// load reads a whole tree and remembers it. It needs no transaction: when the version is the same before and
-// after, what was read between is of one moment.
+// load reads a whole tree as it was at one moment, and remembers it.
 func (s *Store) load(ctx context.Context, id string) (lb.Snapshot, error) {
-	for range maxReads {
-		before, err := readVersion(ctx, s.db, id)
-		if err != nil {
-			return lb.Snapshot{}, err
+	var version int64
+	var snapshot lb.Snapshot
+	oneMoment := &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}
+	err := s.db.RunInTx(ctx, oneMoment, func(ctx context.Context, tx bun.Tx) (err error) {
+		if version, err = readVersion(ctx, tx, id); err != nil {
+			return err
 		}
-		snapshot, err := readTree(ctx, s.db, id)
-		if err != nil {
-			return lb.Snapshot{}, err
-		}
-		after, err := readVersion(ctx, s.db, id)
-		if err != nil {
-			return lb.Snapshot{}, err
-		}
-		if before == after {
-			return s.remember(before, snapshot), nil
-		}
+		snapshot, err = readTree(ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return lb.Snapshot{}, err
 	}
-	return lb.Snapshot{}, fmt.Errorf("load balancer %s changed %d times while it was read", id, maxReads)
+	return s.remember(version, snapshot), nil
 }
 
 func readTree(ctx context.Context, db bun.IDB, id string) (lb.Snapshot, error) {

@@ -3,8 +3,8 @@
 // [Store.Change] for intent and [Store.Observe] for what became of it.
 //
 // Readers get immutable snapshots. Every write below a load balancer moves its version, so a snapshot in memory is
-// good exactly as long as the version in SQL is the one that it was read at; this holds with any number of processes
-// on one database. Lists are filtered by their reader, over snapshots.
+// good as long as no later version is in SQL; this holds with any number of processes on one database. Lists are
+// filtered by their reader, over snapshots.
 package store
 
 import (
@@ -25,9 +25,6 @@ import (
 
 //go:embed migrations/*.sql
 var migrations embed.FS
-
-// maxReads bounds how often a tree is read again because it changed while it was read.
-const maxReads = 20
 
 // Store keeps load balancers.
 type Store struct {

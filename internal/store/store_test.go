@@ -259,6 +259,64 @@ func TestConcurrentChangesAllCount(t *testing.T) {
 	})
 }
 
+// Readers get a tree of one moment while others keep changing it, in their own process and in another.
+func TestReadersAmongWriters(t *testing.T) {
+	const members, writers, changes, readers = 100, 50, 2, 100 // so many that they wait for connections
+	databasetest.Each(t, func(t *testing.T, db *database.DB) {
+		s := newStore(t, db)
+		id := create(t, s, "p").Tree.ID
+		pool := populate(t, s, id)
+		first := change(t, s, id, func(tree *lb.LoadBalancer) error {
+			list := make([]lb.MemberCreate, members)
+			for i := range list {
+				list[i] = member(i)
+			}
+			return tree.ReplaceMembers(pool, list, false)
+		}).Tree.Generation
+		acknowledge(t, s, id)
+		var writing, reading sync.WaitGroup
+		for writer := range writers {
+			writing.Go(func() {
+				for i := range changes {
+					_, err := s.Change(t.Context(), id, func(tree *lb.LoadBalancer) error {
+						_, err := tree.CreateMember(pool, member(members+writer*changes+i))
+						return err
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		done := make(chan struct{})
+		for _, reader := range []*Store{s, newStore(t, db)} {
+			for range readers {
+				reading.Go(func() {
+					for last := first; ; {
+						got, err := reader.Snapshot(t.Context(), id)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if want := members + int(got.Tree.Generation-first); got.Tree.Generation < last || len(got.Tree.Pools[0].Members) != want {
+							t.Errorf("generation %d after %d, with %d members, want %d", got.Tree.Generation, last, len(got.Tree.Pools[0].Members), want)
+						}
+						last = got.Tree.Generation
+						select {
+						case <-done:
+							return
+						default:
+						}
+					}
+				})
+			}
+		}
+		writing.Wait()
+		close(done)
+		reading.Wait()
+	})
+}
+
 func TestCounters(t *testing.T) {
 	databasetest.Each(t, func(t *testing.T, db *database.DB) {
 		s := newStore(t, db)
