@@ -16,12 +16,30 @@ import (
 	"golang.org/x/sys/unix"
 
 	"poise/internal/dataplane"
+	"poise/internal/fabric/linux"
+	"poise/internal/testhost"
 )
 
 // patience is how long a test waits for what must happen.
 const patience = 10 * time.Second
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain runs the tests on a host of their own where that is possible.
+func TestMain(m *testing.M) {
+	switch {
+	case os.Getenv(scarceMember) != "":
+		if err := runScarce(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	case linux.Available() != nil:
+		goleak.VerifyTestMain(m)
+	default:
+		os.Exit(testhost.Run(func() int {
+			goleak.VerifyTestMain(m)
+			return 0
+		}))
+	}
+}
 
 // hostNet is the network of the test process itself.
 type hostNet struct{}
