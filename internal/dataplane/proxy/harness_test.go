@@ -178,6 +178,11 @@ func serveOn(t *testing.T, name, addr string, handle func(*net.TCPConn)) (m data
 	if err != nil {
 		t.Fatal(err)
 	}
+	return member(name, l.Addr().String()), handleAll(l, handle)
+}
+
+// handleAll runs handle for every connection that l accepts; stop closes l and waits.
+func handleAll(l net.Listener, handle func(*net.TCPConn)) (stop func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -192,7 +197,7 @@ func serveOn(t *testing.T, name, addr string, handle func(*net.TCPConn)) (m data
 			})
 		}
 	})
-	return member(name, l.Addr().String()), func() { _ = l.Close(); wg.Wait() }
+	return func() { _ = l.Close(); wg.Wait() }
 }
 
 func member(name, addr string) dataplane.Member {

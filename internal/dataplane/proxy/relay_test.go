@@ -28,7 +28,12 @@ func TestIntegrity(t *testing.T) {
 	for range concurrency {
 		wg.Go(func() {
 			for seed := next.Add(1); seed <= connections; seed = next.Add(1) {
-				exchange(t, bench.addr(), seed)
+				conn, err := net.DialTimeout("tcp", bench.addr(), patience)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				exchange(t, conn, seed)
 			}
 		})
 	}
@@ -40,13 +45,8 @@ func TestIntegrity(t *testing.T) {
 }
 
 // exchange is the client: it sends 16 bytes of head (seed and the size that the member shall send), then its own bytes.
-// Either side ends with the digest of what it has read.
-func exchange(t *testing.T, addr string, seed uint64) {
-	conn, err := net.DialTimeout("tcp", addr, patience)
-	if err != nil {
-		t.Error(err)
-		return
-	}
+// Either side ends with the digest of what it has read. The connection is closed at the end.
+func exchange(t *testing.T, conn net.Conn, seed uint64) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(3 * patience))
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -83,8 +83,8 @@ func sendRandom(w io.Writer, r *rand.Rand, size uint64) [32]byte {
 	piece := make([]byte, 1+r.IntN(100_000))
 	for size > 0 {
 		p := piece[:min(uint64(len(piece)), size)]
-		for i := range p {
-			p[i] = byte(r.Uint32())
+		for i := 0; i < len(p); i += 8 {
+			copy(p[i:], binary.LittleEndian.AppendUint64(nil, r.Uint64()))
 		}
 		if _, err := w.Write(p); err != nil {
 			break
@@ -96,29 +96,29 @@ func sendRandom(w io.Writer, r *rand.Rand, size uint64) [32]byte {
 }
 
 // digester is the member of exchange; by the seed it sends before, after or while it reads.
-func digester(t *testing.T, name string) dataplane.Member {
-	return serve(t, name, func(c *net.TCPConn) {
-		_ = c.SetDeadline(time.Now().Add(3 * patience))
-		head := make([]byte, 16)
-		if _, err := io.ReadFull(c, head); err != nil {
-			return
-		}
-		seed, size := binary.BigEndian.Uint64(head), binary.BigEndian.Uint64(head[8:])
-		digest := sha256.New()
-		var said [32]byte
-		send := func() { said = sendRandom(c, rand.New(rand.NewPCG(seed, 2)), size) }
-		receive := func() { _, _ = io.Copy(digest, c) }
-		if seed%2 == 0 {
-			receive()
-			send()
-		} else {
-			var wg sync.WaitGroup
-			wg.Go(send)
-			receive()
-			wg.Wait()
-		}
-		_, _ = c.Write(digest.Sum(said[:]))
-	})
+func digester(t *testing.T, name string) dataplane.Member { return serve(t, name, answerExchange) }
+
+func answerExchange(c *net.TCPConn) {
+	_ = c.SetDeadline(time.Now().Add(3 * patience))
+	head := make([]byte, 16)
+	if _, err := io.ReadFull(c, head); err != nil {
+		return
+	}
+	seed, size := binary.BigEndian.Uint64(head), binary.BigEndian.Uint64(head[8:])
+	digest := sha256.New()
+	var said [32]byte
+	send := func() { said = sendRandom(c, rand.New(rand.NewPCG(seed, 2)), size) }
+	receive := func() { _, _ = io.Copy(digest, c) }
+	if seed%2 == 0 {
+		receive()
+		send()
+	} else {
+		var wg sync.WaitGroup
+		wg.Go(send)
+		receive()
+		wg.Wait()
+	}
+	_, _ = c.Write(digest.Sum(said[:]))
 }
 
 func TestHalfCloseByTheMember(t *testing.T) {
