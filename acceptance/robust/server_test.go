@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,13 +114,14 @@ func (s *server) close() {
 	}
 	if s.t.Failed() {
 		text, err := os.ReadFile(s.log.Name())
-		s.t.Logf("the end of the server's log (%v):\n%s", err, lastLines(string(text), 60))
+		s.t.Logf("what the server's log says beyond the ordinary (%v):\n%s", err, extraordinary(string(text), 60))
 	}
 }
 
-func lastLines(text string, n int) string {
-	lines := strings.Split(text, "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+// extraordinary are the last lines of a log that are more than information.
+func extraordinary(log string, most int) string {
+	lines := slices.DeleteFunc(strings.Split(log, "\n"), func(line string) bool { return strings.Contains(line, " level=INFO ") })
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
 }
 
 // signIn gets a token for an entry of clouds.yaml.
