@@ -86,6 +86,16 @@ func (s Snapshot) OperatingMember(p *Pool, m *Member) OperatingStatus {
 	return s.Operating(&m.Object)
 }
 
+// UpdatedAt is when an object last changed, a change of its status included; zero while it is being created
+// (octavia-api.md §7).
+func (s Snapshot) UpdatedAt(o *Object) time.Time {
+	status := s.Observed.Status[o.ID]
+	if s.Provisioning(o) == PendingCreate || status.Since.Before(o.UpdatedAt) {
+		return o.UpdatedAt
+	}
+	return status.Since.Truncate(time.Second)
+}
+
 // Reason is the sentence that explains an object's status, "" when there is nothing to explain.
 func (s Snapshot) Reason(o *Object) string {
 	if s.Provisioning(o) == Failed {

@@ -29,7 +29,7 @@ var (
 	operatingAttribute = attribute{name: "operating_status", read: func(o object) any { return string(o.operating()) }}
 
 	createdAttribute = attribute{name: "created_at", read: func(o object) any { return timestamp(o.base.CreatedAt) }}
-	updatedAttribute = attribute{name: "updated_at", read: func(o object) any { return timestamp(o.base.UpdatedAt) }}
+	updatedAttribute = attribute{name: "updated_at", read: func(o object) any { return timestamp(o.UpdatedAt(o.base)) }}
 
 	tagsAttribute = attribute{
 		name: "tags", use: changeable | composed, kind: tags,
