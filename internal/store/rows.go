@@ -49,11 +49,19 @@ func readVersion(ctx context.Context, db bun.IDB, id string) (int64, error) {
 	return version, rowError(err, "version", id)
 }
 
+// nextRow is what a write begins with.
+type nextRow struct {
+	Version   int64
+	ProjectID string
+	Quota     sql.NullString // the body of the project's quota, if there is one
+}
+
 // nextVersion takes the load balancer's next version for this transaction, and locks its row.
-func nextVersion(ctx context.Context, tx bun.Tx, id string) (int64, error) {
-	var version int64
-	err := tx.NewUpdate().Table("load_balancers").Set("version = version + 1").Where("id = ?", id).Returning("version").Scan(ctx, &version)
-	return version, rowError(err, "next version", id)
+func nextVersion(ctx context.Context, tx bun.Tx, id string) (next nextRow, err error) {
+	err = tx.NewUpdate().Table("load_balancers").Set("version = version + 1").Where("id = ?", id).
+		Returning("version, project_id, (SELECT q.body FROM quotas AS q WHERE q.project_id = load_balancers.project_id) AS quota").
+		Scan(ctx, &next)
+	return next, rowError(err, "next version", id)
 }
 
 // rowError says what the error is about; no row at all means that the load balancer is not there.

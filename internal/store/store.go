@@ -26,12 +26,20 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// Settings are what the operator adds to the domain's rules.
+type Settings struct {
+	Quota lb.Quota // of projects for which none was set; a kind that is missing is not limited
+	// StrictImmutable refuses changes of a load balancer while a node has not acknowledged the last one.
+	StrictImmutable bool
+}
+
 // Store keeps load balancers.
 type Store struct {
-	db    *database.DB
-	now   func() time.Time
-	cache *cache
-	locks keyedMutex // one change at a time for each load balancer in this process: others wait instead of retrying
+	db       *database.DB
+	now      func() time.Time
+	cache    *cache
+	settings Settings
+	locks    keyedMutex // one change at a time for each load balancer in this process: others wait instead of retrying
 }
 
 // New brings the tables up to date and returns the store.
@@ -45,6 +53,9 @@ func New(ctx context.Context, db *database.DB) (*Store, error) {
 	}
 	return &Store{db: db, now: time.Now, cache: newCache()}, nil
 }
+
+// Configure replaces the settings; nothing may be under way.
+func (s *Store) Configure(settings Settings) { s.settings = settings }
 
 // Snapshot reads one load balancer; a missing one is lb.NotFound.
 func (s *Store) Snapshot(ctx context.Context, id string) (lb.Snapshot, error) {
@@ -112,6 +123,13 @@ func (s *Store) List(ctx context.Context, projectID string) ([]lb.Snapshot, erro
 // Create keeps a new load balancer.
 func (s *Store) Create(ctx context.Context, tree *lb.LoadBalancer) (lb.Snapshot, error) {
 	err := s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		quota, err := readQuota(ctx, tx, tree.ProjectID)
+		if err != nil {
+			return err
+		}
+		if err := s.checkQuota(ctx, tx, tree.ProjectID, quota, nil, tree); err != nil {
+			return err
+		}
 		return insert(ctx, tx, tree)
 	})
 	if err != nil {
@@ -152,9 +170,11 @@ func (s *Store) write(ctx context.Context, id string, compute func(old lb.Snapsh
 	defer s.locks.lock(id)()
 	var version int64
 	err = s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if version, err = nextVersion(ctx, tx, id); err != nil {
+		next, err := nextVersion(ctx, tx, id)
+		if err != nil {
 			return err
 		}
+		version = next.Version
 		old, ok := s.cache.get(id, version-1)
 		if !ok {
 			if old, err = readTree(ctx, tx, id); err != nil {
@@ -166,6 +186,9 @@ func (s *Store) write(ctx context.Context, id string, compute func(old lb.Snapsh
 		}
 		if after.Tree == old.Tree {
 			return errNothingToSave
+		}
+		if err := s.checkQuota(ctx, tx, next.ProjectID, next.Quota, old.Tree, after.Tree); err != nil {
+			return err
 		}
 		return save(ctx, tx, old, after)
 	})
