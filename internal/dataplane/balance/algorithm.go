@@ -81,13 +81,14 @@ func (c candidates) restartOnChange() {
 	}
 	c.b.memory.field = field
 	for _, m := range c.b.members {
-		m.tally.turn = 0
+		m.tally.turn, m.tally.spareTurn = 0, 0
 	}
 }
 
 // leastConnections takes the member with the fewest connections for its weight. Equal ones share by round robin:
 // an idle pool would otherwise send everything to its first member.
 func (c candidates) leastConnections() *Member {
+	c.b.memory.field = 0 // turns mean something else here: round robin, if it follows, begins a new cycle
 	var best *Member
 	for _, m := range c.b.members {
 		if !c.has(m) {

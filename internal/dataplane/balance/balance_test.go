@@ -150,6 +150,27 @@ func TestWeightChangeOwesNothing(t *testing.T) {
 	}
 }
 
+// TestAlgorithmChangeOwesNothing lets one member wait for long while another has fewer connections; round robin must not
+// make up for it.
+func TestAlgorithmChangeOwesNothing(t *testing.T) {
+	first := New(pool(dataplane.RoundRobin, "a b"), nil)
+	sequence(first, 2)
+	least := New(pool(dataplane.LeastConnections, "a b"), first)
+	for range 50 { // a takes what has come first and keeps it
+		least.Pick(client, least.members[1])
+	}
+	if got := sequence(least, 50); got != strings.Repeat("b", 50) {
+		t.Fatal(got)
+	}
+	then := New(pool(dataplane.RoundRobin, "a b"), least)
+	if got := sequence(then, 8); got != "abababab" {
+		t.Errorf("picks: %s", got)
+	}
+	if m := then.Pick(client, then.members[0]); m.ID != "b" {
+		t.Errorf("failover: %s", m.ID)
+	}
+}
+
 func TestConfigChangeKeepsHealthAndConnections(t *testing.T) {
 	p := pool(dataplane.LeastConnections, "a b")
 	p.Monitor = &dataplane.Monitor{}

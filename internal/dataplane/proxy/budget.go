@@ -9,7 +9,7 @@ import (
 // exhaustionLogInterval is the shortest time between two log lines about missing descriptors.
 const exhaustionLogInterval = time.Minute
 
-// budget counts the file descriptors that connections and pipes hold, and refuses more than there may be: a process
+// budget counts the file descriptors that listening sockets, connections and pipes hold, and refuses more than there may be: a process
 // without a free descriptor could not even open its own files.
 type budget struct {
 	limit    int64
@@ -28,6 +28,9 @@ func (b *budget) take(n int64) bool {
 	}
 	return true
 }
+
+// reserve counts n descriptors that are there already.
+func (b *budget) reserve(n int64) { b.used.Add(n) }
 
 func (b *budget) give(n int64) { b.used.Add(-n) }
 

@@ -30,7 +30,7 @@ func TestOutOfDescriptors(t *testing.T) {
 		others int // descriptors that others in the process have
 		served int // connections at least that have a place
 	}{
-		{"budget", 0, (limit - reserve) / connDescriptors},
+		{"budget", 0, (limit - reserve - socketDescriptors) / connDescriptors},
 		{"kernel", limit - 420, 200},
 	} {
 		t.Run(test.name, func(t *testing.T) {

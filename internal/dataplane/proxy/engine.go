@@ -10,7 +10,7 @@ import (
 )
 
 // descriptorReserve is how many descriptors of the process the engine leaves to everybody else: databases, API
-// clients, health checks, listening sockets.
+// clients, health checks.
 const descriptorReserve = 1000
 
 // Engine runs the event loops that carry the connections of every load balancer of this process.

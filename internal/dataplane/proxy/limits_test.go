@@ -118,7 +118,7 @@ func TestIdleConnectionsAreTwoDescriptors(t *testing.T) {
 
 func TestDescriptorBudget(t *testing.T) {
 	lines := &counter{}
-	budget := newBudget(2*connDescriptors, slog.New(slog.NewTextHandler(lines, nil)))
+	budget := newBudget(socketDescriptors+2*connDescriptors, slog.New(slog.NewTextHandler(lines, nil)))
 	bench := newBenchOn(t, budget, echo(t, "a"))
 	first, second, third := bench.dial(), bench.dial(), bench.dial()
 	roundTrip(t, first)

@@ -17,6 +17,8 @@ import (
 const (
 	// acceptsPerEvent is how many connections a loop takes before it looks at the others it has.
 	acceptsPerEvent = 32
+	// socketDescriptors is what a listening socket accounts for: itself, and the namespace that its network holds open.
+	socketDescriptors = 2
 	// loadSlack is by how many connections, and a quarter, a loop may be ahead of the least busy one before it hands a
 	// new connection over; handing over costs a wake-up.
 	loadSlack = 4
@@ -111,6 +113,7 @@ type rest struct {
 // open starts to accept on a listening socket's descriptor.
 func (ln *listener) open(addr netip.AddrPort, fd int, e *Engine) {
 	s := &socket{listener: ln, fd: fd}
+	e.budget.reserve(socketDescriptors)
 	var mu sync.Mutex
 	e.onEachLoop(func(l *loop) {
 		place, generation := l.listeners.put(s)
@@ -141,6 +144,7 @@ func (ln *listener) shut(addr netip.AddrPort, e *Engine) {
 		}
 	})
 	_ = unix.Close(s.fd)
+	e.budget.give(socketDescriptors)
 }
 
 // watch has one of the loops woken for each connection. The error could only be that of a descriptor which is not
