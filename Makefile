@@ -32,7 +32,7 @@ test: packages ## run every test; one that is skipped counts as failed
 	  echo "every test passed, none was skipped"; \
 	else \
 	  echo; echo "What failed or was skipped:"; \
-	  grep -E -B 60 '^ *--- (FAIL|SKIP):|^panic:' bin/test.log | tail -n 400; exit 1; \
+	  grep -vE '^ *(=== |--- PASS|PASS$$|ok )' bin/test.log | grep -E -B 60 '^ *--- (FAIL|SKIP):|^panic:|build failed' | tail -n 400; exit 1; \
 	fi
 
 .PHONY: check
