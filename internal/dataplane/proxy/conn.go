@@ -153,7 +153,7 @@ func (c *conn) onEvent(kind int, events uint32) {
 	}
 	s := &c.sides[kind]
 	if events&unix.EPOLLERR != 0 && c.flows[kind].done { // nothing will be read that would tell
-		c.endAfterReset(1 - kind)
+		c.fail()
 		return
 	}
 	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
@@ -171,14 +171,16 @@ func (c *conn) onEvent(kind int, events uint32) {
 	c.relay()
 }
 
-// endAfterReset closes a connection of which one side has ended and then reset. The other side hears of the reset too,
-// unless it would lose what is still on its way: it then gets that and the end, and a reset if it sends more.
-func (c *conn) endAfterReset(other int) {
-	if unsent(c.sides[other].fd) > 0 {
-		c.close(orderly)
-	} else {
-		c.close(abort)
+// fail closes a connection of which one side has failed. The other side hears of it by a reset, unless it would lose
+// what is still on its way to it, up to an end that was passed on: it then gets all that, and a reset if it sends more.
+func (c *conn) fail() {
+	how := abort
+	for kind := range c.sides {
+		if c.flows[kind].done && unsent(c.sides[1-kind].fd) > 0 {
+			how = orderly
+		}
 	}
+	c.close(how)
 }
 
 // onConnect hears how a connect ended. A member that has reset the connection by now has seen no byte of it, so

@@ -15,7 +15,7 @@ const (
 	largePiece  = 8 << 10
 	spliceAfter = 64 << 10
 	// turnBytes is how much one direction moves before other connections have their turn.
-	turnBytes = 4 << 20
+	turnBytes = 1 << 20
 	// maxIdleBuffers of one loop wait for their next use.
 	maxIdleBuffers = 64
 )
@@ -44,7 +44,7 @@ func (c *conn) relay() {
 	for _, source := range [2]int{kindClient, kindMember} {
 		if err := c.pump(source); err != 0 {
 			_ = c.pump(1 - source) // what the other side said before it failed still counts
-			c.close(abort)
+			c.fail()
 			return
 		}
 	}
