@@ -112,10 +112,10 @@ func (s *Service) aclAnswer(k kind, id string, err error) (answer, error) {
 // storeACL makes the list the access list of the entity; with nil it has none.
 func (s *Service) storeACL(ctx context.Context, k kind, id string, list *acl) error {
 	err := s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := tx.NewDelete().Model((*aclRow)(nil)).Where("entity_id = ?", id).Exec(ctx); err != nil {
+		if err := k.touch(ctx, tx, id); err != nil {
 			return err
 		}
-		if err := k.touch(ctx, tx, id); err != nil || list == nil {
+		if _, err := tx.NewDelete().Model((*aclRow)(nil)).Where("entity_id = ?", id).Exec(ctx); err != nil || list == nil {
 			return err
 		}
 		row := aclRow{EntityID: id, ProjectAccess: list.projectAccess, CreatedAt: list.createdAt, UpdatedAt: now()}

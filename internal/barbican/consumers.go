@@ -33,7 +33,11 @@ func (r *request) consumer(k kind, id string) (consumerRow, error) {
 		longest      int
 		stored       *string
 	}
-	texts := []text{{"service", body.Service, maxName, &row.Service}, {"resource_type", body.ResourceType, maxName, &row.ResourceType}, {"resource_id", body.ResourceID, maxName, &row.ResourceID}}
+	texts := []text{
+		{"service", body.Service, maxName, &row.Service},
+		{"resource_type", body.ResourceType, maxName, &row.ResourceType},
+		{"resource_id", body.ResourceID, maxName, &row.ResourceID},
+	}
 	if k == containers {
 		texts = []text{{"name", body.Name, maxConsumerName, &row.Service}, {"URL", body.URL, maxName, &row.ResourceID}}
 	}
@@ -113,6 +117,9 @@ func (s *Service) addConsumer(k kind) handler {
 			return answer{}, err
 		}
 		err = s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
+			if err := k.touch(ctx, tx, e.ID); err != nil {
+				return err
+			}
 			count, err := tx.NewSelect().Model((*consumerRow)(nil)).Where("entity_id = ?", e.ID).Count(ctx)
 			if err != nil {
 				return err
@@ -120,10 +127,8 @@ func (s *Service) addConsumer(k kind) handler {
 			if count >= maxConsumers {
 				return errQuota("consumers", maxConsumers)
 			}
-			if _, err := tx.NewInsert().Model(&row).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
-				return err
-			}
-			return k.touch(ctx, tx, e.ID)
+			_, err = tx.NewInsert().Model(&row).On("CONFLICT DO NOTHING").Exec(ctx)
+			return err
 		})
 		if err != nil {
 			return answer{}, fmt.Errorf("consumer of %s %s: %w", k.path, e.ID, err)

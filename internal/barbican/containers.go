@@ -100,8 +100,7 @@ func (b containerRequest) apply(row *containerRow) ([]containerSecretRow, error)
 	return members, form.check(b.Type, names)
 }
 
-// check holds the names of a container against its form. One without any secret is made to be filled never, but
-// Barbican takes it.
+// check holds the names of a container against its form. An empty one is taken as well, as in Barbican.
 func (p parts) check(containerType string, names map[string]bool) error {
 	if len(p.names) == 0 || len(names) == 0 {
 		return nil
@@ -287,6 +286,9 @@ func (s *Service) addContainerSecret(ctx context.Context, r *request) (answer, e
 		return answer{}, err
 	}
 	err = s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := containers.touch(ctx, tx, row.ID); err != nil {
+			return err
+		}
 		count, err := tx.NewSelect().Model((*containerSecretRow)(nil)).Where("cs.container_id = ?", row.ID).Count(ctx)
 		if err != nil {
 			return err
@@ -294,10 +296,7 @@ func (s *Service) addContainerSecret(ctx context.Context, r *request) (answer, e
 		if count >= maxContainerSecrets {
 			return errQuota("secrets in a container", maxContainerSecrets)
 		}
-		if err := addMembers(ctx, tx, row.ProjectID, []containerSecretRow{member}); err != nil {
-			return err
-		}
-		return containers.touch(ctx, tx, row.ID)
+		return addMembers(ctx, tx, row.ProjectID, []containerSecretRow{member})
 	})
 	if database.IsDuplicate(err) {
 		return answer{}, errConflict("The container has this secret under this name already.")
@@ -315,12 +314,12 @@ func (s *Service) removeContainerSecret(ctx context.Context, r *request) (answer
 		return answer{}, err
 	}
 	err = s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		query := tx.NewDelete().Model((*containerSecretRow)(nil)).
-			Where("container_id = ? AND secret_id = ? AND name = ?", row.ID, member.SecretID, member.Name)
-		if err := mustChange(ctx, query, errMissing("Secret in this container")); err != nil {
+		if err := containers.touch(ctx, tx, row.ID); err != nil {
 			return err
 		}
-		return containers.touch(ctx, tx, row.ID)
+		query := tx.NewDelete().Model((*containerSecretRow)(nil)).
+			Where("container_id = ? AND secret_id = ? AND name = ?", row.ID, member.SecretID, member.Name)
+		return mustChange(ctx, query, errMissing("Secret in this container"))
 	})
 	if err != nil {
 		return answer{}, fmt.Errorf("container %s: %w", row.ID, err)

@@ -181,3 +181,36 @@ func TestMetadata(t *testing.T) {
 		v.want(405, "POST", ref+"/metadata/x", object{})
 	})
 }
+
+// Whoever changes the same thing at once waits for the other: none is refused, nothing is doubled.
+func TestChangesAtOnce(t *testing.T) {
+	databasetest.Each(t, func(t *testing.T, db *database.DB) {
+		v := newVault(t, db)
+		ref := v.store("x")
+		requests := map[string]object{
+			"PUT /acl":         {"read": object{"users": []string{"a", "b"}}},
+			"PUT /metadata":    {"metadata": object{"a": "1", "b": "2"}},
+			"POST /consumers":  {"service": "a", "resource_type": "b", "resource_id": "c"},
+			"PATCH /acl":       {"read": object{"project-access": true}},
+			"DELETE /acl":      nil,
+			"GET /consumers":   nil,
+			"PUT /metadata/no": {"key": "no", "value": "x"},
+		}
+		done := make(chan int)
+		const rounds = 10
+		for request, body := range requests {
+			for range rounds {
+				go func() {
+					method, suffix, _ := strings.Cut(request, " ")
+					done <- v.call(method, ref+suffix, body).status
+				}()
+			}
+		}
+		for range rounds * len(requests) {
+			if status := <-done; status >= 500 {
+				t.Errorf("status %d", status)
+			}
+		}
+		v.want(204, "DELETE", ref, nil)
+	})
+}

@@ -35,7 +35,8 @@ type keyring struct {
 	keys    map[string][]byte // by id
 }
 
-// readKeys reads the key file. Its error is an [fs.ErrNotExist] when there is none.
+// readKeys reads the key file and makes sure that it survives a power cut before a key of it is used: whoever made it may
+// have crashed just before. Its error is an [fs.ErrNotExist] when there is none.
 func readKeys(path string) (*keyring, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -44,6 +45,9 @@ func readKeys(path string) (*keyring, error) {
 	ring, err := parseKeys(text)
 	if err != nil {
 		return nil, fmt.Errorf("key file %s: %w; restore it from a copy", path, err)
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("key file: %w", err)
 	}
 	return ring, nil
 }
@@ -97,22 +101,22 @@ func keyID(key []byte) string {
 	return hex.EncodeToString(mac.Sum(nil)[:keyIDBytes])
 }
 
-// makeKeys makes a key file with one new key. When it returns, the file survives a power cut; a crash before leaves none.
-// A file that is there already is never replaced: it is read.
+// makeKeys makes a key file with one new key and reads it. A crash leaves all of it or none. A file that is there already
+// is never replaced: it is read.
 func makeKeys(path string) (*keyring, error) {
 	key := make([]byte, keyBytes)
 	if _, err := rand.Read(key); err != nil {
 		return nil, fmt.Errorf("new key: %w", err)
 	}
 	text := fmt.Sprintf("%s%s %s\n", keyFileHeader, keyID(key), base64.StdEncoding.EncodeToString(key))
-	if err := createDurably(path, []byte(text)); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := createWhole(path, []byte(text)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("key file: %w", err)
 	}
 	return readKeys(path)
 }
 
-// createDurably makes the file with mode 0600 and all of its text, or fails with [fs.ErrExist] when it is there.
-func createDurably(path string, text []byte) error {
+// createWhole makes the file with mode 0600 and all of its text, or fails with [fs.ErrExist] when it is there.
+func createWhole(path string, text []byte) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -126,10 +130,7 @@ func createDurably(path string, text []byte) error {
 	if err := errors.Join(err, next.Sync(), next.Close()); err != nil {
 		return err
 	}
-	if err := os.Link(next.Name(), path); err != nil { // unlike a rename it replaces nothing
-		return err
-	}
-	return syncDir(dir)
+	return os.Link(next.Name(), path) // unlike a rename it replaces nothing
 }
 
 // syncDir makes the names in a directory survive a power cut.

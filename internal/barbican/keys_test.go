@@ -3,6 +3,7 @@ package barbican_test
 import (
 	"bytes"
 	"encoding/base64"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +16,7 @@ import (
 
 const plaintext = "the quick brown fox guards the private key"
 
-// Neither the database's files nor the log ever hold the payload.
+// Neither the database's files nor the log ever hold the payload or a key, whether all goes well or not.
 func TestPayloadIsEncryptedAtRest(t *testing.T) {
 	dir := t.TempDir()
 	db, err := database.Open(t.Context(), filepath.Join(dir, "test.db"))
@@ -23,19 +24,44 @@ func TestPayloadIsEncryptedAtRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
 	v := newVault(t, db)
+	settings := config(db, v.keyFile)
+	settings.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if v.service, err = barbican.New(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
 	ref := v.store(plaintext, "name", "marker of the row")
 	twoSteps := v.want(201, "POST", "/v1/secrets", object{}).dig("secret_ref").(string)
 	v.want(204, "PUT", twoSteps, plaintext, "Content-Type", "text/plain")
-	if got := v.want(200, "GET", ref+"/payload", nil).text; got != plaintext {
-		t.Fatalf("payload %q", got)
+	v.want(200, "GET", ref+"/payload", nil)
+	if _, err := db.ExecContext(t.Context(), "UPDATE barbican_secret SET project_id = 'shop'"); err != nil {
+		t.Fatal(err)
 	}
-	if !found(t, dir, "marker of the row") {
-		t.Error("the search does not find what is in the database")
+	v.as(bob).want(500, "GET", ref+"/payload", nil)
+	keys, err := os.ReadFile(v.keyFile)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, form := range []string{plaintext, base64.StdEncoding.EncodeToString([]byte(plaintext)), plaintext[:16], plaintext[20:]} {
+	key := strings.Fields(string(keys))
+	raw, err := base64.StdEncoding.DecodeString(key[len(key)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, form := range []string{"marker of the row", "is damaged"} {
+		if !found(t, dir, form) {
+			t.Errorf("the search does not find %q, which is in the database or the log", form)
+		}
+	}
+	for _, form := range []string{
+		plaintext, base64.StdEncoding.EncodeToString([]byte(plaintext)), plaintext[:16], plaintext[20:], key[len(key)-1], string(raw),
+	} {
 		if found(t, dir, form) {
-			t.Errorf("%q is in the database's files", form)
+			t.Errorf("%q is in the database's files or in the log", form)
 		}
 	}
 }

@@ -149,26 +149,25 @@ var sortColumns = map[string]bun.Ident{
 
 // sort reads "name:asc,created:desc". What it leaves open is in the order of creation.
 func sort(query *bun.SelectQuery, asked string) error {
-	sorted := map[string]bool{"": true}
-	for part := range strings.SplitSeq(asked, ",") {
-		key, direction, hasDirection := strings.Cut(part, ":")
-		if asked == "" {
-			break
-		}
-		if hasDirection && direction != "asc" && direction != "desc" || sorted[key] {
-			return errBad("The query parameter 'sort' is not like name:asc,created:desc.")
-		}
-		sorted[key] = true
+	var keys []string
+	if asked != "" {
+		keys = strings.Split(asked, ",")
+	}
+	sorted := map[string]bool{}
+	for _, key := range keys {
+		key, direction, hasDirection := strings.Cut(key, ":")
 		column, known := sortColumns[key]
 		switch {
-		case key == "status": // all have the same
-		case !known:
+		case !known && key != "status": // which is the same for all
 			return errBad("The query parameter 'sort' has the unknown key %q.", key)
-		case direction == "desc":
-			query.OrderExpr("? DESC", column)
-		default:
-			query.OrderExpr("? ASC", column)
+		case sorted[key], hasDirection && direction != "asc" && direction != "desc":
+			return errBad("The query parameter 'sort' is not like name:asc,created:desc.")
+		case direction == "desc" && known:
+			query.OrderExpr("? DESC NULLS LAST", column) // both databases alike
+		case known:
+			query.OrderExpr("? ASC NULLS FIRST", column)
 		}
+		sorted[key] = true
 	}
 	query.OrderExpr("e.created_at, e.id")
 	return nil

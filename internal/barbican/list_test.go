@@ -29,6 +29,8 @@ func TestListSecrets(t *testing.T) {
 			"bits=many":                     "a c b",
 			"secret_type=private":           "b",
 			"alg=aes&bits=256":              "c",
+			"sort=mode":                     "c b a",
+			"sort=mode:desc":                "a c b",
 			"sort=name":                     "a b c",
 			"sort=name:desc":                "c b a",
 			"sort=bit_length:desc,name:asc": "b c a",

@@ -60,6 +60,9 @@ func (s *Service) replaceMetadata(ctx context.Context, r *request) (answer, erro
 		return answer{}, err
 	}
 	err = s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := secrets.touch(ctx, tx, e.ID); err != nil {
+			return err
+		}
 		if _, err := tx.NewDelete().Model((*metadataRow)(nil)).Where("secret_id = ?", e.ID).Exec(ctx); err != nil || len(rows) == 0 {
 			return err
 		}
@@ -124,6 +127,9 @@ func (s *Service) createMetadatum(ctx context.Context, r *request) (answer, erro
 		return answer{}, err
 	}
 	err = s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := secrets.touch(ctx, tx, e.ID); err != nil {
+			return err
+		}
 		count, err := tx.NewSelect().Model((*metadataRow)(nil)).Where("m.secret_id = ?", e.ID).Count(ctx)
 		if err != nil {
 			return err

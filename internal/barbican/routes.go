@@ -97,6 +97,7 @@ func (s *Service) route(method, pattern string, handle handler) rest.Route {
 		if err != nil {
 			return err
 		}
+		version.announce(w.Header())
 		body, err := rest.ReadBody(w, plain, rest.MaxBody)
 		if err != nil {
 			return err

@@ -129,10 +129,10 @@ func (k kind) found(err error, id string) error {
 	return nil
 }
 
-// touch notes that something of the entity has changed.
+// touch notes that something of the entity changes, and fails when it is gone. It comes first in a transaction: until its
+// end, others who change the same entity wait.
 func (k kind) touch(ctx context.Context, tx bun.Tx, id string) error {
-	_, err := tx.NewUpdate().TableExpr("?", k.table).Set("updated_at = ?", now()).Where("id = ?", id).Exec(ctx)
-	return err
+	return mustChange(ctx, tx.NewUpdate().TableExpr("?", k.table).Set("updated_at = ?", now()).Where("id = ?", id), errNotFound(k))
 }
 
 // remove deletes the entity and what hangs on it.

@@ -37,6 +37,12 @@ func askedVersion(header http.Header) (microversion, error) {
 	return 0, nil
 }
 
+// announce says in the answer by which version it was made.
+func (m microversion) announce(header http.Header) {
+	header.Set("OpenStack-API-Version", "key-manager 1."+strconv.Itoa(int(m)))
+	header.Add("Vary", "OpenStack-API-Version")
+}
+
 // listVersions answers 300, as a choice of one.
 func (s *Service) listVersions(_ context.Context, r *request) (answer, error) {
 	body := object{"versions": object{"values": []any{s.versionJSON(r)}}}
