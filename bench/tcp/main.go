@@ -10,10 +10,10 @@
 // real engine, one event loop for each processor, and creates its sockets through the fabric as in production. Both
 // load balancers stand there the whole time and carry the same work in turns; what counts is the ratio within a round.
 //
-// Two costs of the same work are counted. "process" is the CPU time of the load balancer's process, which is charged
-// for most of what its own packets cause on a veth pair, up to the queue of the receiver, and not for the rest.
-// "path" adds the CPU time of the client, the members and the kernel's softirq threads, so that nothing can hide; it
-// contains the work that would be there without any load balancer.
+// Two costs of the same work are counted. "process" is the CPU time of the load balancer's process. On veth pairs that
+// contains what its packets cause on their way, up to the receiver's socket, and not what the others' packets cause on
+// their way to it. "path" adds the CPU time of the client, the members and the kernel's softirq threads, so that nothing
+// can hide; it contains the work that would be there without any load balancer.
 //
 //	go run ./bench/tcp [-rounds 5] [-seconds 2] [-idle 9000] [-only short]
 //

@@ -6,8 +6,13 @@ import (
 	"time"
 )
 
-// exhaustionLogInterval is the shortest time between two log lines about missing descriptors.
-const exhaustionLogInterval = time.Minute
+const (
+	// exhaustionLogInterval is the shortest time between two log lines about missing descriptors.
+	exhaustionLogInterval = time.Minute
+	// After the kernel has refused a descriptor, as many as retreat fewer are used, and regrowth more each second.
+	retreat  = 32
+	regrowth = 20
+)
 
 // budget counts the file descriptors that listening sockets, connections and pipes hold, and refuses more than there may be: a process
 // without a free descriptor could not even open its own files.
@@ -16,17 +21,35 @@ type budget struct {
 	used     atomic.Int64
 	log      *slog.Logger
 	nextLine atomic.Int64 // Unix time, seconds, from which the next log line may be written
+
+	lowered   atomic.Int64 // the limit at loweredAt, Unix time in ns; it grows from there
+	loweredAt atomic.Int64 // 0: never
 }
 
 func newBudget(limit int64, log *slog.Logger) *budget { return &budget{limit: limit, log: log} }
 
 // take reserves n descriptors, all or none.
 func (b *budget) take(n int64) bool {
-	if b.used.Add(n) > b.limit {
+	if b.used.Add(n) > b.limitNow() {
 		b.used.Add(-n)
 		return false
 	}
 	return true
+}
+
+func (b *budget) limitNow() int64 {
+	at := b.loweredAt.Load()
+	if at == 0 {
+		return b.limit
+	}
+	return min(b.limit, b.lowered.Load()+(time.Now().UnixNano()-at)*regrowth/int64(time.Second))
+}
+
+// lower has the budget follow the kernel, which has refused a descriptor: others in the process have more than was left
+// to them. Without it every waiting client would be accepted, and turned away for want of a socket to the member.
+func (b *budget) lower() {
+	b.lowered.Store(max(b.used.Load()-retreat, 0))
+	b.loweredAt.Store(time.Now().UnixNano())
 }
 
 // reserve counts n descriptors that are there already.

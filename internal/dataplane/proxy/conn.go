@@ -84,6 +84,7 @@ func (c *conn) connectNext() {
 			return
 		}
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+			c.loop.engine.budget.lower()
 			c.loop.starve(c.listener, err)
 			break
 		}

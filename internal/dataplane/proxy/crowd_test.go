@@ -14,7 +14,8 @@ type crowd struct {
 
 	mu     sync.Mutex // guards what follows
 	served []*net.TCPConn
-	total  int
+	total  int // served so far, those who have left included
+	lost   int // were closed instead
 }
 
 func newCrowd(t *testing.T, addr string, n int) *crowd {
@@ -29,12 +30,15 @@ func newCrowd(t *testing.T, addr string, n int) *crowd {
 			if _, err := conn.Write([]byte("ping")); err != nil {
 				return
 			}
-			if _, err := io.ReadFull(conn, make([]byte, 4)); err == nil {
-				c.mu.Lock()
-				defer c.mu.Unlock()
-				c.served = append(c.served, conn)
-				c.total++
+			_, err := io.ReadFull(conn, make([]byte, 4))
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if err != nil {
+				c.lost++
+				return
 			}
+			c.served = append(c.served, conn)
+			c.total++
 		})
 	}
 	return c
@@ -57,11 +61,15 @@ func (c *crowd) leave(n int) {
 	c.served = c.served[n:]
 }
 
-// goOn has everybody who is left ask again.
+// goOn has everybody who was served and is left ask again. Nobody else may have been turned away than those who were
+// just being accepted when the descriptors ran out.
 func (c *crowd) goOn() {
 	c.t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.lost > acceptsPerEvent {
+		c.t.Errorf("%d were turned away, %d served", c.lost, c.total)
+	}
 	for _, conn := range c.served {
 		roundTrip(c.t, conn)
 	}

@@ -227,6 +227,7 @@ func (l *loop) accept(s *socket) {
 		case syscall.EAGAIN:
 			return
 		case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
+			l.engine.budget.lower()
 			l.starve(s.listener, errno)
 			return
 		}
