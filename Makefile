@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 # Debian packages. The demonstration's are what its user types; the tests' are what they run besides.
 DEMO_PACKAGES := python3-openstackclient python3-octaviaclient wget ncat
-TEST_PACKAGES := $(DEMO_PACKAGES) postgresql iproute2
+TEST_PACKAGES := $(DEMO_PACKAGES) postgresql python3-barbicanclient iproute2
 BENCH_PACKAGES := haproxy
 
 # What needs root is run with sudo by others.
