@@ -49,8 +49,8 @@ type Router struct {
 	Interfaces []RouterPort
 	Gateway    *RouterPort // the leg on the external network; nil: none
 	SNAT       bool        // masquerade traffic from inside that leaves through Gateway
-	// NextHop is the default route of the gateway leg: the gateway of the external subnet; the zero Addr: none.
-	NextHop netip.Addr
+	// NextHops are the default routes of the gateway leg, at most one for each IP family: the external subnets' gateways.
+	NextHops []netip.Addr
 }
 
 // RouterPort is one leg of a router.
@@ -80,6 +80,8 @@ type Port struct {
 	Gateways  []netip.Addr // default routes, at most one for each IP family
 	// Floating are the floating IPs associated with this port.
 	Floating []netip.Addr
+	// Filter is what the port lets through; nil: everything. The loopback fabric, which isolates nothing, refuses one.
+	Filter *Filter
 }
 
 // Endpoint is a plugged load balancer.
@@ -95,8 +97,9 @@ type Fabric interface {
 	// Name is "linux" or "loopback".
 	Name() string
 
-	// CheckSubnet says whether the fabric can carry the range; the error is a sentence for the user.
-	CheckSubnet(cidr netip.Prefix, external bool) error
+	// CheckSubnet says whether the fabric can carry the range in a network; the error is a sentence for the user. The
+	// ranges that the network itself has already are no reason against it.
+	CheckSubnet(networkID string, cidr netip.Prefix, external bool) error
 
 	// Apply makes the networks, routers and floating IPs be exactly those of t. What it cannot make it skips, and
 	// says so in the joined error; the rest is made all the same.

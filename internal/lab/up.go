@@ -11,6 +11,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/external"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/routers"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/portsecurity"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
@@ -164,9 +165,13 @@ func (l *Lab) serverPort(ctx context.Context, p *present, name, address string) 
 	if made >= 0 {
 		return &p.ports[made], nil
 	}
-	port, err := ports.Create(ctx, l.network, ports.CreateOpts{
+	opts := ports.CreateOpts{
 		Name: name, NetworkID: p.inside.ID, ProjectID: p.project,
 		FixedIPs: []ports.IP{{SubnetID: p.insideSubnet.ID, IPAddress: address}},
+	}
+	// Without port security everybody may reach the server; the default group would let in only servers beside it.
+	port, err := ports.Create(ctx, l.network, portsecurity.PortCreateOptsExt{
+		CreateOptsBuilder: opts, PortSecurityEnabled: gophercloud.Disabled,
 	}).Extract()
 	if err != nil {
 		return nil, fmt.Errorf("port: %w", err)

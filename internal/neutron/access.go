@@ -82,7 +82,7 @@ func selectSubnets(ctx context.Context, db bun.IDB, c rest.Caller, n narrow) ([]
 
 func selectPorts(ctx context.Context, db bun.IDB, c rest.Caller, n narrow) ([]*port, error) {
 	rows := []*port{}
-	err := db.NewSelect().Model(&rows).Apply(owned(c), n).Relation("Addresses", inOrder).Scan(ctx)
+	err := db.NewSelect().Model(&rows).Apply(owned(c), n).Relation("Addresses", inOrder).Relation("Groups").Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ports: %w", err)
 	}
@@ -100,10 +100,31 @@ func selectRouters(ctx context.Context, db bun.IDB, c rest.Caller, n narrow) ([]
 
 func selectFloatingIPs(ctx context.Context, db bun.IDB, c rest.Caller, n narrow) ([]*floatingIP, error) {
 	rows := []*floatingIP{}
-	if err := db.NewSelect().Model(&rows).Apply(owned(c), n).Relation("Port").Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&rows).Apply(owned(c), n).Relation("Port").Relation("Router").Scan(ctx); err != nil {
 		return nil, fmt.Errorf("floating IPs: %w", err)
 	}
 	return rows, nil
+}
+
+// rowsOf reads the rows of a table that all of ns leave.
+func rowsOf[T any](ctx context.Context, db bun.IDB, ns ...narrow) ([]*T, error) {
+	rows := []*T{}
+	q := db.NewSelect().Model(&rows)
+	for _, n := range ns {
+		q = q.Apply(n)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("%T: %w", rows, err)
+	}
+	return rows, nil
+}
+
+func viewsOf[T any](rows []T, view func(T) object) []object {
+	views := make([]object, len(rows))
+	for i, row := range rows {
+		views[i] = view(row)
+	}
+	return views
 }
 
 func inOrder(q *bun.SelectQuery) *bun.SelectQuery { return q.Order("a.position") }

@@ -37,7 +37,7 @@ func TestFloatingIPReachesAPortThroughARouter(t *testing.T) {
 		}
 		topology, _ := c.fabric.last()
 		if len(topology.FloatingIPs) != 1 || topology.FloatingIPs[0].RouterID != id(router) || len(topology.Routers[0].Interfaces) != 1 ||
-			topology.Routers[0].NextHop.String() != "198.51.100.1" {
+			topology.Routers[0].NextHops[0].String() != "198.51.100.1" {
 			t.Errorf("topology: %+v", topology)
 		}
 	})
@@ -130,7 +130,7 @@ func TestRefusals(t *testing.T) {
 			{"address in use", "alice", "POST", "/v2.0/ports", fixed(object{"ip_address": "10.0.0.5"}), 409, "IpAddressInUse"},
 			{"broadcast address", "alice", "POST", "/v2.0/ports", fixed(object{"subnet_id": subnet["id"], "ip_address": "10.0.0.7"}), 400, "InvalidIpForSubnet"},
 			{"address elsewhere", "alice", "POST", "/v2.0/ports", fixed(object{"ip_address": "10.7.0.5"}), 400, "InvalidIpForNetwork"},
-			{"security group", "alice", "POST", "/v2.0/security-groups", object{"security_group": object{}}, 501, "NotImplementedError"},
+			{"stateless security group", "alice", "POST", "/v2.0/security-groups", object{"security_group": object{"stateful": false}}, 501, "NotImplementedError"},
 			{"no route", "alice", "GET", "/v2.0/none", nil, 404, "HTTPNotFound"},
 			{"no method", "alice", "PATCH", "/v2.0/networks", nil, 405, "HTTPMethodNotAllowed"},
 			{"network in use", "alice", "DELETE", "/v2.0/networks/" + id(network), nil, 409, "NetworkInUse"},

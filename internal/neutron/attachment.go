@@ -10,12 +10,24 @@ import (
 	"poise/internal/fabric"
 )
 
-// Attachment says what to plug for a port: its card, addresses, default routes and floating IPs.
+// Attachment says what to plug for a port: its card, addresses, default routes, floating IPs and filter. On the
+// loopback interface nothing can be filtered.
 func (s *Service) Attachment(ctx context.Context, portID string) (fabric.Port, error) {
 	p, err := findPort(ctx, s.db, admin, portID)
 	if err != nil {
 		return fabric.Port{}, err
 	}
+	plug, err := s.attachment(ctx, p)
+	if err == nil && p.PortSecurity && s.filters() {
+		plug.Filter, err = filterOf(ctx, s.db, p)
+	}
+	return plug, err
+}
+
+// filters tells whether the fabric can filter.
+func (s *Service) filters() bool { return s.fabric.Name() != "loopback" }
+
+func (s *Service) attachment(ctx context.Context, p *port) (fabric.Port, error) {
 	n, err := findNetwork(ctx, s.db, admin, p.NetworkID)
 	if err != nil {
 		return fabric.Port{}, err

@@ -48,7 +48,7 @@ func (f *floatingIP) view() object {
 	v["port_id"], v["fixed_ip_address"], v["router_id"] = orNull(f.PortID), orNull(f.FixedAddress), orNull(f.RouterID)
 	v["dns_name"], v["dns_domain"], v["qos_policy_id"] = f.DNSName, f.DNSDomain, nil
 	v["status"], v["port_details"] = "DOWN", nil
-	if f.PortID != "" {
+	if f.PortID != "" && (f.Router == nil || f.Router.AdminStateUp) {
 		v["status"] = "ACTIVE"
 	}
 	if f.Port != nil {
@@ -118,7 +118,7 @@ func (c *change) reserve(ctx context.Context, f *floatingIP, place wantedIP) err
 		return forbidden("create_floatingip:floating_ip_address")
 	}
 	keeper := newPort("", n.ID)
-	keeper.DeviceID, keeper.DeviceOwner = f.ID, ownerFloatingIP
+	keeper.DeviceID, keeper.DeviceOwner, keeper.PortSecurity = f.ID, ownerFloatingIP, false
 	if err := c.addPort(ctx, keeper, []wantedIP{}); err != nil {
 		return err
 	}

@@ -76,17 +76,23 @@ func (s *Service) TakeServerPort(ctx context.Context, caller rest.Caller, server
 // MakeServerPort makes a port for a server, with the address given or, when it is the zero Addr, free ones.
 func (s *Service) MakeServerPort(ctx context.Context, caller rest.Caller, serverID, projectID, networkID string, a netip.Addr) (portID string, err error) {
 	err = s.change(ctx, caller, func(ctx context.Context, c *change) error {
-		if _, err := findNetwork(ctx, c.tx, caller, networkID); err != nil {
+		n, err := findNetwork(ctx, c.tx, caller, networkID)
+		if err != nil {
 			return err
 		}
 		p := newPort(projectID, networkID)
+		p.PortSecurity = n.PortSecurity
 		p.hold(serverID, ownerServer)
 		p.HolderMade = true
 		portID = p.ID
+		var wanted []wantedIP
 		if a.IsValid() {
-			return c.addPort(ctx, p, []wantedIP{{Address: a.String()}})
+			wanted = []wantedIP{{Address: a.String()}}
 		}
-		return c.addPort(ctx, p, nil)
+		if err := c.addPort(ctx, p, wanted); err != nil {
+			return err
+		}
+		return c.secure(ctx, p, nil)
 	})
 	return portID, err
 }

@@ -19,11 +19,13 @@ var extensions = []struct{ alias, name, description string }{
 	{"net-mtu", "Network MTU", "Shows the MTU of networks"},
 	{"net-mtu-writable", "Network MTU (writable)", "Sets the MTU of networks"},
 	{"pagination", "Pagination support", "Pages of lists"},
-	{"port-security", "Port Security", "Shows the attribute; nothing is filtered by it"},
+	{"port-security", "Port Security", "Ports without it are in no security group and not filtered; source addresses are not checked"},
 	{"project-id", "project_id field enabled", "project_id beside tenant_id"},
+	{"qos", "Quality of Service", "Policies without rules: nothing is shaped by them"},
 	{"quota_details", "Quota details management support", "Shows what is used"},
 	{"quotas", "Quota management support", "Shows quotas, which are all unlimited"},
 	{"router", "Neutron L3 Router", "Routers and floating IPs"},
+	{"security-group", "security-group", "Filters what reaches and leaves the ports of servers and load balancers"},
 	{"sorting", "Sorting support", "Order of lists"},
 	{"standard-attr-description", "standard-attr-description", "Descriptions"},
 	{"standard-attr-revisions", "Resource revision numbers", "Counts the changes of an object"},
@@ -69,7 +71,7 @@ func (s *Service) serveQuota(w http.ResponseWriter, r *http.Request) error {
 		quota[k.name] = unlimited
 	}
 	// Of these nobody can have any.
-	for _, name := range []string{"security_group", "security_group_rule", "rbac_policy", "subnetpool"} {
+	for _, name := range []string{"rbac_policy", "subnetpool"} {
 		quota[name] = 0
 	}
 	rest.WriteJSON(w, http.StatusOK, object{"quota": quota})

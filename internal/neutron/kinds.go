@@ -1,6 +1,7 @@
 package neutron
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -15,6 +16,7 @@ type object map[string]any
 // kind is one collection of the API. The functions know the rules; the handlers around them know HTTP.
 type kind struct {
 	name, plural string
+	path         string // below the version; "": as plural
 	// columns are the attributes by which the database can filter.
 	columns map[string]string
 	// list finds what the caller sees, in no order.
@@ -26,12 +28,17 @@ type kind struct {
 }
 
 func (s *Service) kinds() []kind {
-	return []kind{s.networks(), s.subnets(), s.ports(), s.routers(), s.floatingIPs()}
+	return []kind{
+		s.networks(), s.subnets(), s.ports(), s.routers(), s.floatingIPs(), s.securityGroups(), s.securityGroupRules(), s.qosPolicies(),
+	}
 }
+
+// collection is where the kind stands below the service's prefix.
+func (k kind) collection() string { return "/v2.0/" + cmp.Or(k.path, k.plural) }
 
 // routesOf are the routes that every kind has.
 func (s *Service) routesOf(k kind) []rest.Route {
-	all, single := "/v2.0/"+k.plural, "/v2.0/"+k.plural+"/{id}"
+	all, single := k.collection(), k.collection()+"/{id}"
 	return []rest.Route{
 		{Method: http.MethodGet, Pattern: all, Handler: func(w http.ResponseWriter, r *http.Request) error { return s.serveList(w, r, k) }},
 		{Method: http.MethodPost, Pattern: all, Handler: func(w http.ResponseWriter, r *http.Request) error { return s.serveCreate(w, r, k) }},
@@ -50,7 +57,7 @@ func (s *Service) serveList(w http.ResponseWriter, r *http.Request, k kind) erro
 	if err != nil {
 		return err
 	}
-	page, links, err := q.page(objects, s.publicURL+"/v2.0/"+k.plural)
+	page, links, err := q.page(objects, s.publicURL+k.collection())
 	if err != nil {
 		return err
 	}
@@ -134,4 +141,5 @@ func (s *Service) show(ctx context.Context, k kind, id string) (object, error) {
 
 var errMissing = map[string]func(id string) error{
 	"network": errNetwork, "subnet": errSubnet, "port": errPort, "router": errRouter, "floatingip": errFloatingIP,
+	"security_group": errGroup, "security_group_rule": errRule, "policy": errQoSPolicy,
 }

@@ -121,7 +121,7 @@ func (s *Service) mayTurnNetwork(ctx context.Context, c *change, n *network) err
 			return err
 		}
 		for _, subnet := range subnets {
-			if err := s.fabric.CheckSubnet(subnet.prefix(), true); err != nil {
+			if err := s.fabric.CheckSubnet(n.ID, subnet.prefix(), true); err != nil {
 				return badRequest("InvalidInput", "Invalid input for operation: %v.", err)
 			}
 		}

@@ -51,7 +51,7 @@ type recorder struct {
 
 func (f *recorder) Name() string { return f.name }
 
-func (f *recorder) CheckSubnet(cidr netip.Prefix, _ bool) error {
+func (f *recorder) CheckSubnet(_ string, cidr netip.Prefix, _ bool) error {
 	if netip.MustParsePrefix("203.0.113.0/24").Overlaps(cidr) {
 		return &fabric.UnsupportedSubnetError{CIDR: cidr, Why: "it is for documents only"}
 	}

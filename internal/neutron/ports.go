@@ -56,7 +56,8 @@ func (p *port) read(b *body) {
 		}
 		p.Profile = profile
 	}
-	b.none("security_groups", "qos_policy_id", "dns_name", "dns_domain", "extra_dhcp_opts", "propagate_uplink_status",
+	b.id("qos_policy_id", &p.QoSPolicyID)
+	b.none("dns_name", "dns_domain", "extra_dhcp_opts", "propagate_uplink_status",
 		"data_plane_status", "numa_affinity_policy", "device_profile")
 	b.macAddress(&p.MAC)
 }
@@ -94,8 +95,8 @@ func (p *port) view(caller rest.Caller) object {
 	for _, a := range p.Addresses {
 		fixed = append(fixed, object{"subnet_id": a.SubnetID, "ip_address": a.Address})
 	}
-	v["fixed_ips"], v["security_groups"], v["extra_dhcp_opts"] = fixed, []string{}, []object{}
-	v["binding:vnic_type"], v["qos_policy_id"], v["qos_network_policy_id"] = p.VNICType, nil, nil
+	v["fixed_ips"], v["security_groups"], v["extra_dhcp_opts"] = fixed, p.groupIDs(), []object{}
+	v["binding:vnic_type"], v["qos_policy_id"], v["qos_network_policy_id"] = p.VNICType, orNull(p.QoSPolicyID), nil
 	v["dns_name"], v["dns_domain"], v["dns_assignment"] = "", "", []object{}
 	v["propagate_uplink_status"], v["data_plane_status"], v["ip_allocation"] = false, nil, "immediate"
 	if isAdmin(caller) {
@@ -137,6 +138,7 @@ func (s *Service) createPort(ctx context.Context, c *change, b *body) (string, e
 	macGiven, fixedGiven := b.has("mac_address"), b.has("fixed_ips")
 	wanted := []wantedIP{}
 	list(b, "fixed_ips", &wanted)
+	securityGiven, groups := b.has("port_security_enabled"), b.groups()
 	p.read(b)
 	if err := b.close(p.view(admin)); err != nil {
 		return "", err
@@ -145,13 +147,22 @@ func (s *Service) createPort(ctx context.Context, c *change, b *body) (string, e
 	if err != nil {
 		return "", err
 	}
+	if !securityGiven {
+		p.PortSecurity = n.PortSecurity
+	}
 	if err := mayChoose(c.caller, n, wanted, macGiven); err != nil {
 		return "", err
 	}
-	if fixedGiven {
-		return p.ID, c.addPort(ctx, p, wanted)
+	if !fixedGiven {
+		wanted = nil
 	}
-	return p.ID, c.addPort(ctx, p, nil)
+	if err := c.checkQoSPolicy(ctx, p, ""); err != nil {
+		return "", err
+	}
+	if err := c.addPort(ctx, p, wanted); err != nil {
+		return "", err
+	}
+	return p.ID, c.secure(ctx, p, groups)
 }
 
 // mayChoose keeps the choice of addresses on a network of somebody else to its owner.
@@ -289,7 +300,7 @@ func (s *Service) updatePort(ctx context.Context, c *change, id string, b *body)
 	if p.isService() && (b.has("fixed_ips") || b.has("device_id") || b.has("device_owner") || b.has("mac_address")) {
 		return errServicePort(p)
 	}
-	before := *p
+	before, groups := *p, b.groups()
 	fixedGiven, wanted := b.has("fixed_ips"), []wantedIP{}
 	list(b, "fixed_ips", &wanted)
 	b.adminOnly("port", "mac_address")
@@ -305,6 +316,17 @@ func (s *Service) updatePort(ctx context.Context, c *change, id string, b *body)
 	}
 	if fixedGiven {
 		if err := c.readdress(ctx, p, n, wanted); err != nil {
+			return err
+		}
+	}
+	if err := c.checkQoSPolicy(ctx, p, before.QoSPolicyID); err != nil {
+		return err
+	}
+	if before.PortSecurity != p.PortSecurity {
+		c.moved(p)
+	}
+	if groups != nil || !p.PortSecurity {
+		if err := c.secure(ctx, p, groups); err != nil {
 			return err
 		}
 	}
@@ -340,6 +362,9 @@ func (c *change) readdress(ctx context.Context, p *port, n *network, wanted []wa
 	}
 	if len(gone)+len(added) > 0 {
 		c.moved(p)
+		if err := c.movedByRemote(ctx, p.groupIDs()...); err != nil {
+			return err
+		}
 	}
 	return c.giveWanted(ctx, p, subnets, added)
 }
@@ -395,6 +420,9 @@ func (c *change) deletePort(ctx context.Context, p *port) error {
 		return err
 	}
 	c.moved(p)
+	if err := c.movedByRemote(ctx, p.groupIDs()...); err != nil {
+		return err
+	}
 	return c.remove(ctx, p)
 }
 

@@ -150,7 +150,7 @@ func (c *change) setGateway(ctx context.Context, r *router, wanted wantedGateway
 		return err
 	}
 	leg := newPort("", n.ID)
-	leg.DeviceID, leg.DeviceOwner, leg.RouterID = r.ID, ownerGateway, r.ID
+	leg.DeviceID, leg.DeviceOwner, leg.RouterID, leg.PortSecurity = r.ID, ownerGateway, r.ID, false
 	if err := c.addPort(ctx, leg, wanted.FixedIPs); err != nil {
 		return err
 	}
@@ -241,7 +241,7 @@ func (c *change) addInterface(ctx context.Context, r *router, wanted wantedInter
 		return nil, err
 	}
 	leg := newPort(r.ProjectID, s.NetworkID)
-	leg.DeviceID, leg.DeviceOwner, leg.RouterID = r.ID, ownerInterface, r.ID
+	leg.DeviceID, leg.DeviceOwner, leg.RouterID, leg.PortSecurity = r.ID, ownerInterface, r.ID, false
 	return leg, c.addPort(ctx, leg, []wantedIP{{SubnetID: s.ID, Address: s.GatewayIP}})
 }
 
@@ -272,7 +272,10 @@ func (c *change) adoptLeg(ctx context.Context, r *router, portID string) (*port,
 			return nil, err
 		}
 	}
-	leg.DeviceID, leg.DeviceOwner, leg.RouterID = r.ID, ownerInterface, r.ID
+	leg.DeviceID, leg.DeviceOwner, leg.RouterID, leg.PortSecurity = r.ID, ownerInterface, r.ID, false
+	if err := c.secure(ctx, leg, nil); err != nil {
+		return nil, err
+	}
 	return leg, c.save(ctx, leg)
 }
 

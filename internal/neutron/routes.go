@@ -19,9 +19,8 @@ func (s *Service) routes() []rest.Route {
 		{Method: http.MethodGet, Pattern: "/v2.0/quotas/{project}", Handler: s.serveQuota},
 		{Method: http.MethodGet, Pattern: "/v2.0/quotas/{project}/default", Handler: s.serveQuota},
 		{Method: http.MethodGet, Pattern: "/v2.0/quotas/{project}/details", Handler: s.serveQuotaDetails},
-		{Method: http.MethodPost, Pattern: "/v2.0/security-groups", Handler: refuseSecurityGroups},
-		{Method: http.MethodPost, Pattern: "/v2.0/security-group-rules", Handler: refuseSecurityGroups},
 	}
+	table = append(table, s.qosRuleRoutes()...)
 	for path, name := range emptyCollections {
 		table = append(table, rest.Route{Method: http.MethodGet, Pattern: "/v2.0/" + path, Handler: serveEmpty(name)})
 	}
@@ -34,11 +33,9 @@ func (s *Service) routes() []rest.Route {
 
 // emptyCollections are those that clients look into in passing, by path, with their name in the answer.
 var emptyCollections = map[string]string{
-	"security-groups":      "security_groups",
-	"security-group-rules": "security_group_rules",
-	"agents":               "agents",
-	"subnetpools":          "subnetpools",
-	"availability_zones":   "availability_zones",
+	"agents":             "agents",
+	"subnetpools":        "subnetpools",
+	"availability_zones": "availability_zones",
 }
 
 func serveEmpty(name string) func(w http.ResponseWriter, r *http.Request) error {
@@ -46,10 +43,6 @@ func serveEmpty(name string) func(w http.ResponseWriter, r *http.Request) error 
 		rest.WriteJSON(w, http.StatusOK, object{name: []object{}})
 		return nil
 	}
-}
-
-func refuseSecurityGroups(http.ResponseWriter, *http.Request) error {
-	return unsupported("Security groups")
 }
 
 func (s *Service) serveVersions(w http.ResponseWriter, _ *http.Request) error {
@@ -64,7 +57,7 @@ func (s *Service) serveResources(w http.ResponseWriter, _ *http.Request) error {
 	for _, k := range s.kinds() {
 		resources = append(resources, object{
 			"name": k.name, "collection": k.plural,
-			"links": []object{{"rel": "self", "href": s.publicURL + "/v2.0/" + k.plural}},
+			"links": []object{{"rel": "self", "href": s.publicURL + k.collection()}},
 		})
 	}
 	rest.WriteJSON(w, http.StatusOK, object{"resources": resources})

@@ -105,8 +105,10 @@ type port struct {
 	RouterID     string          `bun:"router_id,nullzero"` // whose leg it is; "": no router's
 	Holder       string          `bun:"holder,nullzero"`    // which load balancer or server has it; "": none
 	HolderMade   bool            `bun:"holder_made"`
+	QoSPolicyID  string          `bun:"qos_policy_id,nullzero"`
 
-	Addresses []address `bun:"rel:has-many,join:id=port_id"`
+	Addresses []address   `bun:"rel:has-many,join:id=port_id"`
+	Groups    []portGroup `bun:"rel:has-many,join:id=port_id"`
 }
 
 type addressPair struct {
@@ -165,5 +167,6 @@ type floatingIP struct {
 	DNSName       string `bun:"dns_name"`
 	DNSDomain     string `bun:"dns_domain"`
 
-	Port *port `bun:"rel:belongs-to,join:port_id=id"`
+	Port   *port   `bun:"rel:belongs-to,join:port_id=id"`
+	Router *router `bun:"rel:belongs-to,join:router_id=id"`
 }

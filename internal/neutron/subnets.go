@@ -200,7 +200,7 @@ func (s *Service) checkRange(ctx context.Context, c *change, n *network, cidr ne
 			return badRequest("InvalidInput", "Invalid input for operation: Requested subnet with cidr: %s for network: %s overlaps with another subnet.", cidr, n.ID)
 		}
 	}
-	if err := s.fabric.CheckSubnet(cidr, n.External); err != nil {
+	if err := s.fabric.CheckSubnet(n.ID, cidr, n.External); err != nil {
 		return badRequest("InvalidInput", "Invalid input for operation: %v.", err)
 	}
 	return nil

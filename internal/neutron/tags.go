@@ -21,7 +21,7 @@ type tagged struct {
 }
 
 func (s *Service) tagRoutesOf(k kind) []rest.Route {
-	all := "/v2.0/" + k.plural + "/{id}/tags"
+	all := k.collection() + "/{id}/tags"
 	change := func(method, pattern string, edit func(tags []string, r *http.Request) []string) rest.Route {
 		return rest.Route{Method: method, Pattern: pattern, Handler: func(w http.ResponseWriter, r *http.Request) error {
 			return s.serveTagChange(w, r, k, edit)
@@ -111,6 +111,7 @@ func (s *Service) setTags(r *http.Request, k kind, edit func([]string) []string)
 
 var tableOf = map[string]string{
 	"network": "networks", "subnet": "subnets", "port": "ports", "router": "routers", "floatingip": "floating_ips",
+	"security_group": "security_groups", "security_group_rule": "security_group_rules", "policy": "qos_policies",
 }
 
 // checkTags sorts the tags and drops repetitions.

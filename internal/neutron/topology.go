@@ -77,11 +77,7 @@ func fabricRouter(r *router, subnets map[string]*subnet) fabric.Router {
 			continue
 		}
 		made.Gateway = &port
-		for _, a := range leg.Addresses {
-			if s, ok := subnets[a.SubnetID]; ok && !made.NextHop.IsValid() {
-				made.NextHop = s.gateway()
-			}
-		}
+		made.NextHops = gatewaysOf(leg, subnets)
 	}
 	return made
 }

@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net/http"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -23,6 +23,9 @@ func balancerDevice(loadBalancerID string) string { return devicePrefix + loadBa
 // CreateVIP takes the port that is asked for, or makes one with the address that is asked for or the next free one
 // (octavia-rules.md §9). Objects are looked up with the caller's eyes. Refusals are errors of the domain ([lb.Error]).
 func (s *Service) CreateVIP(ctx context.Context, caller rest.Caller, req lb.VIPRequest) (lb.VIP, error) {
+	if err := s.VIPOptionsVisible(ctx, caller, req.VIPOptions); err != nil {
+		return lb.VIP{}, err
+	}
 	var vip lb.VIP
 	err := s.change(ctx, caller, func(ctx context.Context, c *change) (err error) {
 		switch {
@@ -58,10 +61,20 @@ func (c *change) takeVIP(ctx context.Context, req lb.VIPRequest) (lb.VIP, error)
 	if err != nil {
 		return lb.VIP{}, err
 	}
-	if err := c.hand(ctx, p, balancerDevice(req.LoadBalancerID), ownerBalancer); err != nil {
+	additional, err := p.additionalOn(chosen, req.Additional)
+	if err != nil {
 		return lb.VIP{}, err
 	}
-	return vipOf(p, chosen), nil
+	p.hold(balancerDevice(req.LoadBalancerID), ownerBalancer)
+	if req.QoSPolicyID == "" {
+		req.QoSPolicyID = p.QoSPolicyID
+	}
+	if err := c.dress(ctx, p, req.VIPOptions); err != nil {
+		return lb.VIP{}, err
+	}
+	vip := vipOf(p, chosen)
+	vip.Additional, vip.VIPOptions = additional, req.VIPOptions
+	return vip, nil
 }
 
 // vipAddress finds the address of a supplied port that becomes the VIP.
@@ -126,7 +139,7 @@ func (c *change) makeVIP(ctx context.Context, req lb.VIPRequest, networkID strin
 	p := newPort(req.ProjectID, networkID)
 	p.Name, p.AdminStateUp = "octavia-lb-"+req.LoadBalancerID, false
 	p.hold(balancerDevice(req.LoadBalancerID), ownerBalancer)
-	p.HolderMade = true
+	p.HolderMade, p.PortSecurity = true, false
 	if err := c.addPort(ctx, p, []wantedIP{}); err != nil {
 		return lb.VIP{}, err
 	}
@@ -137,23 +150,19 @@ func (c *change) makeVIP(ctx context.Context, req lb.VIPRequest, networkID strin
 			return lb.VIP{}, hidden(err, lb.ErrMissing("vip_subnet_id", "Subnet", s.ID))
 		}
 		err = c.give(ctx, p, fresh, req.Address)
-		switch kindOf(err) {
-		case kindFull:
+		if isFull(err) {
 			continue
-		case kindInUse:
-			return lb.VIP{}, &lb.Error{
-				Code: lb.Conflict, Field: "vip_address",
-				Message: fmt.Sprintf("The VIP IP address is already in use: %s", req.Address),
-			}
-		case kindOutside:
-			return lb.VIP{}, lb.ErrValidation("vip_address", "vip_address %s is not an address of subnet %s.", req.Address, s.ID)
 		}
 		if err != nil {
-			return lb.VIP{}, err
+			return lb.VIP{}, refusedVIP(err, "vip_address", req.Address, s.ID)
 		}
-		return vipOf(p, p.Addresses[0]), c.matchMAC(ctx, p)
+		return c.completeVIP(ctx, p, req)
 	}
-	return lb.VIP{}, lb.ErrValidation("vip_subnet_id", "Subnet(s) in the supplied network do not contain enough available IPs.")
+	return lb.VIP{}, errNoFreeVIP("vip_subnet_id")
+}
+
+func errNoFreeVIP(field string) error {
+	return lb.ErrValidation(field, "Subnet(s) in the supplied network do not contain enough available IPs.")
 }
 
 // matchMAC gives a new port the MAC address that belongs to its IP address on its network, unless another port has it.

@@ -189,7 +189,7 @@ func TestCheckSubnet(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := f.CheckSubnet(netip.MustParsePrefix(tt.cidr), tt.external)
+			err := f.CheckSubnet("new", netip.MustParsePrefix(tt.cidr), tt.external)
 			if (err == nil) != tt.ok {
 				t.Fatalf("CheckSubnet: %v", err)
 			}

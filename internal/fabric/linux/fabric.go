@@ -222,6 +222,10 @@ func (f *Fabric) plug(ctx context.Context, r role, id string, ports []fabric.Por
 	for i, p := range ports {
 		cards[i] = portCard(p)
 	}
+	// The filter comes before the cards that it is for, so that nothing slips in.
+	if err := space.filter(filtersOf(ports)); err != nil {
+		return nil, err
+	}
 	fresh, err := f.connect(space, cards)
 	if err != nil {
 		return nil, err

@@ -42,6 +42,9 @@ type namespace struct {
 	// mu keeps the descriptor from being closed, and its number from being used again, while a thread goes in.
 	mu sync.RWMutex
 	fd int // -1 once closed
+
+	filtering sync.Mutex // guards filtered
+	filtered  filters    // what is in force; nil: unknown
 }
 
 // enter runs do on a thread that is inside the namespace. do must not start goroutines.
@@ -158,7 +161,10 @@ func (s *namespaces) make(r role, id string) (*namespace, error) {
 	if err := s.create(name); err != nil {
 		return nil, fmt.Errorf("new namespace %s: %w", name, err)
 	}
-	return s.find(r, id)
+	if space, err = s.find(r, id); space != nil {
+		space.filtered = filters{} // a new one filters nothing
+	}
+	return space, err
 }
 
 // check refuses ids that would lead out of the directory.

@@ -32,9 +32,7 @@ func compileRouter(r fabric.Router, floating []fabric.FloatingIP, mtus map[strin
 		return compiled
 	}
 	outside := legCard(*r.Gateway, mtus)
-	if r.NextHop.IsValid() {
-		outside.gateways = []netip.Addr{r.NextHop}
-	}
+	outside.gateways = r.NextHops
 	compiled.translation = &translation{outside: outside.name, masquerade: r.SNAT, fixed: map[netip.Addr]netip.Addr{}}
 	for _, p := range outside.addresses {
 		if p.Addr().Is4() {

@@ -28,7 +28,7 @@ func site() fabric.Topology {
 				leg("rtr-red", "red", "10.0.0.1/24"),
 				leg("rtr-blue", "blue", "10.0.1.1/24"),
 			},
-			Gateway: &gateway, SNAT: true, NextHop: netip.MustParseAddr("203.0.113.1"),
+			Gateway: &gateway, SNAT: true, NextHops: []netip.Addr{netip.MustParseAddr("203.0.113.1")},
 		}},
 	}
 }
@@ -98,7 +98,7 @@ func TestFloatingIPMoves(t *testing.T) {
 	second := leg("rtr2-out", "public", "203.0.113.3/24")
 	other := fabric.Router{
 		ID: "a-rtr2", Interfaces: []fabric.RouterPort{leg("rtr2-blue", "blue", "10.0.1.2/24")},
-		Gateway: &second, SNAT: true, NextHop: netip.MustParseAddr("203.0.113.1"),
+		Gateway: &second, SNAT: true, NextHops: []netip.Addr{netip.MustParseAddr("203.0.113.1")},
 	}
 	f := newFabric(t)
 	topology := site()

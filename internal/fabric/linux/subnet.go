@@ -11,7 +11,7 @@ import (
 
 // CheckSubnet admits every range that hosts can have. One of an external network must not touch an address that
 // the host already has on another interface, or the host would lose sight of what it reaches there.
-func (f *Fabric) CheckSubnet(cidr netip.Prefix, external bool) error {
+func (f *Fabric) CheckSubnet(_ string, cidr netip.Prefix, external bool) error {
 	if why := unusable(cidr); why != "" {
 		return &fabric.UnsupportedSubnetError{CIDR: cidr, Why: why}
 	}

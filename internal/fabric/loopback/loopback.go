@@ -40,9 +40,9 @@ func (f *Fabric) Name() string { return "loopback" }
 
 var loopback = netip.MustParsePrefix("127.0.0.0/8")
 
-// CheckSubnet admits ranges inside 127.0.0.0/8 that no applied network has: two networks with the same addresses
+// CheckSubnet admits ranges inside 127.0.0.0/8 that no other applied network has: two networks with the same addresses
 // would be one.
-func (f *Fabric) CheckSubnet(cidr netip.Prefix, _ bool) error {
+func (f *Fabric) CheckSubnet(networkID string, cidr netip.Prefix, _ bool) error {
 	if !cidr.IsValid() || !loopback.Contains(cidr.Addr()) || cidr.Bits() < loopback.Bits() {
 		return &fabric.UnsupportedSubnetError{CIDR: cidr, Why: "this process may not create network namespaces, " +
 			"so networks are addresses of the host's loopback interface: use a range inside 127.0.0.0/8, or run poise as root"}
@@ -51,7 +51,7 @@ func (f *Fabric) CheckSubnet(cidr netip.Prefix, _ bool) error {
 	defer f.mu.Unlock()
 	for _, n := range f.networks {
 		for _, s := range n.Subnets {
-			if s.CIDR.Overlaps(cidr) {
+			if n.ID != networkID && s.CIDR.Overlaps(cidr) {
 				return &fabric.UnsupportedSubnetError{CIDR: cidr, Why: fmt.Sprintf(
 					"it overlaps with %s of network %s, and networks on the loopback interface cannot be kept apart", s.CIDR, n.ID)}
 			}
@@ -110,6 +110,10 @@ func (f *Fabric) Close() error { return nil }
 func bind(ports []fabric.Port) ([]netip.Addr, error) {
 	var addresses []netip.Addr
 	for _, p := range ports {
+		if p.Filter != nil {
+			return nil, fmt.Errorf("port %s has security groups, and the loopback interface cannot filter: "+
+				"take them away, or run poise as root", p.ID)
+		}
 		for _, a := range p.Addresses {
 			addresses = append(addresses, a.Addr())
 		}

@@ -33,7 +33,7 @@ func TestCheckSubnet(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := f.CheckSubnet(netip.MustParsePrefix(tt.cidr), false)
+			err := f.CheckSubnet("new", netip.MustParsePrefix(tt.cidr), false)
 			if (err == nil) != tt.ok {
 				t.Fatalf("CheckSubnet: %v", err)
 			}
@@ -45,7 +45,7 @@ func TestCheckSubnet(t *testing.T) {
 	if err := f.Apply(t.Context(), fabric.Topology{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.CheckSubnet(netip.MustParsePrefix("127.10.0.0/24"), false); err != nil {
+	if err := f.CheckSubnet("new", netip.MustParsePrefix("127.10.0.0/24"), false); err != nil {
 		t.Errorf("after its network is gone: %v", err)
 	}
 }

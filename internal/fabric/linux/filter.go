@@ -1,0 +1,340 @@
+package linux
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"poise/internal/fabric"
+)
+
+// filterTable is the name of the nftables table that filters a load balancer's or a server's ports. A namespace without
+// filtered ports has none, and the kernel then does not track its connections either.
+const filterTable = "poise-filter"
+
+// filters are the filters of a namespace's cards, by the card's name.
+type filters map[string]*fabric.Filter
+
+func filtersOf(ports []fabric.Port) filters {
+	all := filters{}
+	for _, p := range ports {
+		if p.Filter != nil {
+			all[shortName(p.ID)] = p.Filter
+		}
+	}
+	return all
+}
+
+// filter makes the namespace filter exactly so. It replaces all rules in one transaction, and then forgets the connections
+// that these rules would not have let through.
+func (n *namespace) filter(want filters) error {
+	n.filtering.Lock()
+	defer n.filtering.Unlock()
+	if n.filtered != nil && reflect.DeepEqual(n.filtered, want) {
+		return nil
+	}
+	known := n.filtered != nil
+	n.filtered = nil
+	if err := want.replace(n); err != nil {
+		return err
+	}
+	if len(want) > 0 {
+		if err := n.settleConnections(want, known); err != nil {
+			return err
+		}
+	}
+	n.filtered = want
+	return nil
+}
+
+// replace writes the rules, in nft's words:
+//
+//	table inet poise-filter {
+//		chain input {
+//			type filter hook input priority filter
+//			ct state established,related accept
+//			meta l4proto ipv6-icmp icmpv6 type 130-137 accept
+//			iifname "card" …what may come in… accept
+//			iifname "card" drop
+//		}
+//		chain output { the same with oifname }
+//	}
+func (want filters) replace(space *namespace) error {
+	conn, err := nftables.New(nftables.WithNetNSFd(space.fd))
+	if err != nil {
+		return fmt.Errorf("nftables: %w", err)
+	}
+	table := conn.AddTable(&nftables.Table{Name: filterTable, Family: nftables.TableFamilyINet})
+	conn.DelTable(table)
+	if len(want) > 0 {
+		conn.AddTable(table)
+		w := &filterWriter{conn: conn, table: table}
+		w.chain("input", nftables.ChainHookInput, expr.MetaKeyIIFNAME, want, func(f *fabric.Filter) []fabric.Pass { return f.In })
+		w.chain("output", nftables.ChainHookOutput, expr.MetaKeyOIFNAME, want, func(f *fabric.Filter) []fabric.Pass { return f.Out })
+		if w.err != nil {
+			return fmt.Errorf("filter: %w", w.err)
+		}
+	}
+	if err := conn.Flush(); err != nil {
+		return fmt.Errorf("filter: %w", err)
+	}
+	return nil
+}
+
+// filterWriter collects the rules of one transaction.
+type filterWriter struct {
+	conn  *nftables.Conn
+	table *nftables.Table
+	sets  uint32 // made so far
+	err   error
+}
+
+func (w *filterWriter) chain(name string, hook *nftables.ChainHook, card expr.MetaKey, want filters, side func(*fabric.Filter) []fabric.Pass) {
+	chain := w.conn.AddChain(&nftables.Chain{
+		Name: name, Table: w.table, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityFilter,
+	})
+	add := func(parts ...[]expr.Any) {
+		rule := &nftables.Rule{Table: w.table, Chain: chain}
+		for _, p := range parts {
+			rule.Exprs = append(rule.Exprs, p...)
+		}
+		w.conn.AddRule(rule)
+	}
+	add(isAnswer(), verdict(expr.VerdictAccept))
+	add(protocolIs(unix.IPPROTO_ICMPV6), neighbourhood(), verdict(expr.VerdictAccept))
+	for link, f := range want {
+		for _, pass := range side(f) {
+			for _, remote := range w.remotes(pass, name == "input") {
+				add(linkIs(card, link), familyIs(pass.IPv6), what(pass), remote, verdict(expr.VerdictAccept))
+			}
+		}
+		add(linkIs(card, link), verdict(expr.VerdictDrop))
+	}
+}
+
+// remotes are the alternatives for the other side of the packet: anybody, one network each, or a set of addresses.
+func (w *filterWriter) remotes(pass fabric.Pass, incoming bool) [][]expr.Any {
+	if len(pass.Remotes) == 0 {
+		return [][]expr.Any{nil}
+	}
+	var all [][]expr.Any
+	var single []nftables.SetElement
+	for _, r := range pass.Remotes {
+		if r.IsSingleIP() {
+			single = append(single, nftables.SetElement{Key: r.Addr().AsSlice()})
+			continue
+		}
+		all = append(all, append(loadRemote(pass.IPv6, incoming),
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: uint32(r.Addr().BitLen() / 8), Mask: maskOf(r), Xor: make([]byte, r.Addr().BitLen()/8)},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: r.Masked().Addr().AsSlice()}))
+	}
+	if len(single) == 0 {
+		return all
+	}
+	w.sets++
+	set := &nftables.Set{Table: w.table, ID: w.sets, Anonymous: true, Constant: true, KeyType: nftables.TypeIPAddr}
+	if pass.IPv6 {
+		set.KeyType = nftables.TypeIP6Addr
+	}
+	w.err = errors.Join(w.err, w.conn.AddSet(set, single))
+	return append(all, append(loadRemote(pass.IPv6, incoming), &expr.Lookup{SourceRegister: 1, SetName: set.Name, SetID: set.ID}))
+}
+
+func maskOf(p netip.Prefix) []byte {
+	mask := make([]byte, p.Addr().BitLen()/8)
+	for bit := range p.Bits() {
+		mask[bit/8] |= 0x80 >> (bit % 8)
+	}
+	return mask
+}
+
+// Offsets in the IPv6 header (RFC 8200).
+const (
+	source6Offset      = 8
+	destination6Offset = 24
+)
+
+// loadRemote loads the sender of what comes in, the receiver of what goes out.
+func loadRemote(ipv6, incoming bool) []expr.Any {
+	load := &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Len: 4}
+	switch {
+	case ipv6 && incoming:
+		load.Offset, load.Len = source6Offset, 16
+	case ipv6:
+		load.Offset, load.Len = destination6Offset, 16
+	case incoming:
+		load.Offset = sourceOffset
+	default:
+		load.Offset = destinationOffset
+	}
+	return []expr.Any{load}
+}
+
+func verdict(kind expr.VerdictKind) []expr.Any { return []expr.Any{&expr.Verdict{Kind: kind}} }
+
+func linkIs(key expr.MetaKey, name string) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: key, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: paddedName(name)},
+	}
+}
+
+func familyIs(ipv6 bool) []expr.Any {
+	family := byte(unix.NFPROTO_IPV4)
+	if ipv6 {
+		family = unix.NFPROTO_IPV6
+	}
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
+	}
+}
+
+func protocolIs(number uint8) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{number}},
+	}
+}
+
+// isAnswer matches packets of connections that were let through, and the errors about them.
+func isAnswer() []expr.Any {
+	states := binary.NativeEndian.AppendUint32(nil, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
+	return []expr.Any{
+		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: states, Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
+	}
+}
+
+// neighbourhood matches the ICMPv6 types that IPv6 cannot do without: multicast listeners and neighbour discovery
+// (RFC 4861, RFC 2710).
+func neighbourhood() []expr.Any {
+	const first, last = 130, 137
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Len: 1},
+		&expr.Range{Op: expr.CmpOpEq, Register: 1, FromData: []byte{first}, ToData: []byte{last}},
+	}
+}
+
+// what matches protocol, ports, or type and code.
+func what(pass fabric.Pass) []expr.Any {
+	if pass.Protocol == 0 {
+		return nil
+	}
+	parts := protocolIs(pass.Protocol)
+	if pass.Ports != (fabric.PortRange{}) {
+		parts = append(parts,
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}, // destination port
+			&expr.Range{
+				Op: expr.CmpOpEq, Register: 1,
+				FromData: binary.BigEndian.AppendUint16(nil, pass.Ports.First), ToData: binary.BigEndian.AppendUint16(nil, pass.Ports.Last),
+			})
+	}
+	for offset, octet := range []*uint8{pass.ICMPType, pass.ICMPCode} {
+		if octet != nil {
+			parts = append(parts,
+				&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: uint32(offset), Len: 1},
+				&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{*octet}})
+		}
+	}
+	return parts
+}
+
+// settleConnections makes the connections there are obey the rules. When the rules are the first ones, nothing was tracked
+// before: connections in progress are taken up at their next packet, if the rules let that through. Later, what is
+// not tracked is none, so that a forgotten connection cannot come back by its next packet.
+func (n *namespace) settleConnections(want filters, known bool) error {
+	loose := "1"
+	if known {
+		loose = "0"
+	}
+	err := n.enter(settings{{"netfilter/nf_conntrack_tcp_loose", loose}}.write)
+	if err != nil || !known {
+		return err
+	}
+	var h *netlink.Handle
+	err = n.enter(func() (err error) {
+		h, err = netlink.NewHandle(unix.NETLINK_NETFILTER, unix.NETLINK_ROUTE)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("connection tracking: %w", err)
+	}
+	defer h.Close()
+	own, err := ownAddresses(h)
+	if err != nil {
+		return err
+	}
+	for _, family := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
+		if _, err := h.ConntrackDeleteFilters(netlink.ConntrackTable, family, forbidden{want, own}); err != nil {
+			return fmt.Errorf("connection tracking: %w", err)
+		}
+	}
+	return nil
+}
+
+// ownAddresses are the namespace's addresses by the name of the card that has them.
+func ownAddresses(h *netlink.Handle) (map[netip.Addr]string, error) {
+	links, err := dump(h.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("list of interfaces: %w", err)
+	}
+	own := map[netip.Addr]string{}
+	for _, link := range links {
+		all, err := addresses(h, link)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range all {
+			own[p.Addr()] = link.Attrs().Name
+		}
+	}
+	return own, nil
+}
+
+// forbidden matches tracked connections that the filters would not let begin.
+type forbidden struct {
+	filters filters
+	own     map[netip.Addr]string
+}
+
+// MatchConntrackFlow looks at the first packet of the flow.
+func (f forbidden) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
+	source, _ := netip.AddrFromSlice(flow.Forward.SrcIP)
+	destination, _ := netip.AddrFromSlice(flow.Forward.DstIP)
+	source, destination = source.Unmap(), destination.Unmap()
+	if filter := f.filters[f.own[destination]]; filter != nil {
+		return !passes(filter.In, source, flow)
+	}
+	if filter := f.filters[f.own[source]]; filter != nil {
+		return !passes(filter.Out, destination, flow)
+	}
+	return false
+}
+
+func passes(all []fabric.Pass, remote netip.Addr, flow *netlink.ConntrackFlow) bool {
+	for _, pass := range all {
+		ports := pass.Ports
+		if pass.IPv6 != remote.Is6() || pass.Protocol != 0 && pass.Protocol != flow.Forward.Protocol ||
+			ports != (fabric.PortRange{}) && (flow.Forward.DstPort < ports.First || flow.Forward.DstPort > ports.Last) {
+			continue
+		}
+		if len(pass.Remotes) == 0 {
+			return true
+		}
+		for _, r := range pass.Remotes {
+			if r.Contains(remote) {
+				return true
+			}
+		}
+	}
+	return false
+}
