@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -27,6 +28,7 @@ import (
 	"poise/internal/fabric/linux"
 	"poise/internal/fabric/loopback"
 	"poise/internal/keystone"
+	"poise/internal/lb"
 	"poise/internal/neutron"
 	"poise/internal/node"
 	"poise/internal/nova"
@@ -164,14 +166,27 @@ func build(ctx context.Context, c config.Config, db *database.DB, network fabric
 	if err != nil {
 		return nil, err
 	}
+	balancers.Configure(store.Settings{Quota: quotas(c.Quotas), StrictImmutable: c.Octavia.StrictImmutable})
 	h.node = node.New(network, engine, log)
 	h.control = control.New(balancers, h.network, h.node, log)
 	h.node.ReportTo(h.control)
 	h.network.OnAttachmentChange(h.control.AttachmentChanged)
 	h.handler = h.routes(c.PublicURL, octavia.New(octavia.Config{
-		Control: h.control, Verifier: h.identity, PublicURL: c.PublicURL + "/load-balancer", IdentityURL: h.identity.URL(), Log: log,
+		Control: h.control, Quotas: balancers, Offers: balancers, Verifier: h.identity,
+		PublicURL: c.PublicURL + "/load-balancer", IdentityURL: h.identity.URL(), Log: log,
+		RBAC: octavia.RBAC(c.Octavia.RBAC), EnforceScope: c.Octavia.EnforceScope,
 	}))
 	return h, nil
+}
+
+// quotas are the configured limits; what is not limited is left out.
+func quotas(q config.Quotas) lb.Quota {
+	limits := lb.Quota{
+		lb.KindLoadBalancer: q.LoadBalancer, lb.KindListener: q.Listener, lb.KindPool: q.Pool, lb.KindMember: q.Member,
+		lb.KindHealthMonitor: q.HealthMonitor, "L7 Policy": q.L7Policy, "L7 Rule": q.L7Rule,
+	}
+	maps.DeleteFunc(limits, func(_ lb.Kind, limit int) bool { return limit == lb.NoLimit })
+	return limits
 }
 
 // firstAccounts makes sure that clouds.yaml and the accounts in it exist, in this order: a crash between the two is

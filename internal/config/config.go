@@ -31,6 +31,8 @@ type Config struct {
 	Fabric   string   `toml:"fabric"`
 	Log      Log      `toml:"log"`
 	Identity Identity `toml:"identity"`
+	Octavia  Octavia  `toml:"octavia"`
+	Quotas   Quotas   `toml:"quotas"`
 }
 
 // Log says what is logged, to standard error.
@@ -42,6 +44,27 @@ type Log struct {
 // Identity configures the embedded identity service.
 type Identity struct {
 	TokenLifetime Duration `toml:"token_lifetime"`
+}
+
+// Octavia says where the load-balancer API has a choice.
+type Octavia struct {
+	// RBAC is the set of policies: default, keystone, advanced or owner.
+	RBAC string `toml:"rbac"`
+	// EnforceScope refuses tokens that are not of a project.
+	EnforceScope bool `toml:"enforce_scope"`
+	// StrictImmutable refuses changes of a load balancer that is not ACTIVE, as Octavia does.
+	StrictImmutable bool `toml:"strict_immutable"`
+}
+
+// Quotas are how many objects of each kind a project may have for which nothing else was set; -1 is any number.
+type Quotas struct {
+	LoadBalancer  int `toml:"load_balancer"`
+	Listener      int `toml:"listener"`
+	Pool          int `toml:"pool"`
+	Member        int `toml:"member"`
+	HealthMonitor int `toml:"health_monitor"`
+	L7Policy      int `toml:"l7policy"`
+	L7Rule        int `toml:"l7rule"`
 }
 
 // Duration is a time.Duration written like "12h".
@@ -59,6 +82,8 @@ func Default() Config {
 		Listen: "127.0.0.1:9876", Region: "RegionOne", Fabric: "auto",
 		Log:      Log{Level: "info", Format: "text"},
 		Identity: Identity{TokenLifetime: Duration{12 * time.Hour}},
+		Octavia:  Octavia{RBAC: "default", EnforceScope: true},
+		Quotas:   Quotas{-1, -1, -1, -1, -1, -1, -1},
 	}
 }
 
@@ -131,12 +156,22 @@ func (c Config) Complete() (Config, error) {
 		{"fabric", c.Fabric, []string{"auto", "linux", "loopback"}},
 		{"log.level", c.Log.Level, []string{"debug", "info", "warn", "error"}},
 		{"log.format", c.Log.Format, []string{"text", "json"}},
+		{"octavia.rbac", c.Octavia.RBAC, []string{"default", "keystone", "advanced", "owner"}},
 	} {
 		if !slices.Contains(choice.from, choice.value) {
 			return Config{}, fmt.Errorf("%s: %q is not one of %s", choice.key, choice.value, strings.Join(choice.from, ", "))
 		}
 	}
-	return c, nil
+	return c, c.Quotas.check()
+}
+
+func (q Quotas) check() error {
+	for _, n := range []int{q.LoadBalancer, q.Listener, q.Pool, q.Member, q.HealthMonitor, q.L7Policy, q.L7Rule} {
+		if n < -1 {
+			return fmt.Errorf("quotas: %d is neither a number of objects nor -1", n)
+		}
+	}
+	return nil
 }
 
 // Tag tells the servers of one machine apart, by their data directories: four hexadecimal digits.

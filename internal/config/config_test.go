@@ -28,6 +28,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		"no such fabric":  {"fabric = 'ovs'", `fabric: "ovs" is not one of auto, linux, loopback`},
 		"no such level":   {"[log]\nlevel = 'loud'", "log.level"},
 		"empty region":    {"region = ''", "region"},
+		"no such rules":   {"[octavia]\nrbac = 'none'", "octavia.rbac"},
+		"negative quota":  {"[quotas]\npool = -2", "quotas: -2"},
 		"bad duration":    {"[identity]\ntoken_lifetime = 'soon'", "soon"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -71,6 +71,7 @@ type Control struct {
 	served   map[string]int64 // the generation that the node serves, as far as this process has seen to it
 	reports  map[string]link.Report
 	failures map[string]int // failed attempts in a row
+	replug   map[string]bool // whose ports the node has to make sure of, even where it has them already
 }
 
 // New returns a control plane; nothing happens before [Control.Run].
@@ -79,6 +80,7 @@ func New(s *store.Store, network Network, node link.Node, log *slog.Logger) *Con
 		store: s, network: network, node: node, log: log, queue: newQueue(), stats: newStatistics(s, node),
 		released: make(chan struct{}),
 		served:   map[string]int64{}, reports: map[string]link.Report{}, failures: map[string]int{},
+		replug: map[string]bool{},
 	}
 }
 
@@ -178,13 +180,31 @@ func (c *Control) Report(r link.Report) {
 // named as in its port's device_id; those that are no load balancers are somebody else's.
 func (c *Control) AttachmentChanged(deviceID string) {
 	loadBalancerID, isBalancer := strings.CutPrefix(deviceID, "lb-")
-	if !isBalancer {
-		return
+	if isBalancer {
+		c.Reapply(loadBalancerID)
+	}
+}
+
+// Reapply applies a load balancer as it is once more.
+func (c *Control) Reapply(id string) {
+	c.mu.Lock()
+	delete(c.served, id)
+	c.mu.Unlock()
+	c.queue.add(id)
+}
+
+// Failover applies a load balancer from scratch, ports included, as a generation of its own. Connections stay: whatever
+// is as it should be is not touched.
+func (c *Control) Failover(ctx context.Context, id string) (lb.Snapshot, error) {
+	snapshot, err := c.store.Change(ctx, id, (*lb.LoadBalancer).Failover)
+	if err != nil {
+		return lb.Snapshot{}, err
 	}
 	c.mu.Lock()
-	delete(c.served, loadBalancerID)
+	c.replug[id] = true
 	c.mu.Unlock()
-	c.queue.add(loadBalancerID)
+	c.Reapply(id)
+	return snapshot, nil
 }
 
 // Snapshot reads one load balancer.

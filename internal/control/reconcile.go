@@ -53,6 +53,7 @@ func (c *Control) forget(id string) {
 	defer c.mu.Unlock()
 	delete(c.served, id)
 	delete(c.reports, id)
+	delete(c.replug, id)
 }
 
 // apply has the node serve the tree, unless it does already.
@@ -65,21 +66,26 @@ func (c *Control) apply(ctx context.Context, t *lb.LoadBalancer) error {
 		return nil
 	}
 	err := c.attachAndApply(ctx, t)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if err != nil {
-		c.mu.Lock()
 		delete(c.served, t.ID)
-		c.mu.Unlock()
+		return err
 	}
-	return err
+	delete(c.replug, t.ID)
+	return nil
 }
 
 func (c *Control) attachAndApply(ctx context.Context, t *lb.LoadBalancer) error {
 	port, err := c.network.Attachment(ctx, t.VIP.PortID)
 	if err != nil {
-		return fmt.Errorf("the VIP port: %w", err)
+		return err
 	}
+	c.mu.Lock()
+	replug := c.replug[t.ID]
+	c.mu.Unlock()
 	return c.node.Apply(ctx, link.Assignment{
-		LoadBalancerID: t.ID, Generation: t.Generation, Ports: []fabric.Port{port}, Config: compile(t),
+		LoadBalancerID: t.ID, Generation: t.Generation, Ports: []fabric.Port{port}, Replug: replug, Config: compile(t),
 	})
 }
 

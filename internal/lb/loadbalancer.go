@@ -21,6 +21,7 @@ type LoadBalancerCreate struct {
 	ID        string
 	ProjectID string
 	Provider  string // "" means [Provider]
+	Placement Placement
 	VIP       VIP
 }
 
@@ -37,11 +38,15 @@ func NewLoadBalancer(in LoadBalancerCreate, at time.Time) (*LoadBalancer, error)
 	if err := CheckProvider(in.Provider); err != nil {
 		return nil, err
 	}
+	if err := in.Placement.checkNetwork(in.VIP.NetworkID); err != nil {
+		return nil, err
+	}
 	t := &LoadBalancer{Generation: 1, now: at.UTC().Truncate(time.Second)}
 	t.ProjectID = in.ProjectID
 	t.Object = t.newObject(in.ID, in.Common)
 	t.Description = in.Description.Or("")
 	t.VIP = in.VIP
+	t.FlavorID, t.AvailabilityZone = in.Placement.FlavorID, in.Placement.AvailabilityZone
 	t.Provider = in.Provider
 	if t.Provider == "" {
 		t.Provider = Provider
@@ -56,6 +61,15 @@ func (t *LoadBalancer) Update(in LoadBalancerAttrs) error {
 	}
 	in.apply(&t.Object)
 	in.Description.Into(&t.Description, "")
+	t.touch(&t.Object)
+	return nil
+}
+
+// Failover changes nothing but the generation: a node then takes the load balancer as if it were new.
+func (t *LoadBalancer) Failover() error {
+	if t.Deleted {
+		return t.errState()
+	}
 	t.touch(&t.Object)
 	return nil
 }

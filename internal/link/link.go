@@ -16,6 +16,7 @@ type Assignment struct {
 	LoadBalancerID string
 	Generation     int64
 	Ports          []fabric.Port // the VIP's port, then those of additional VIPs
+	Replug         bool          // make sure of the ports even where they are as they were
 	Config         dataplane.Config
 }
 

@@ -87,7 +87,7 @@ func (n *Node) service(id string) *service {
 
 // plug gives the load balancer its ports, and at its first time its data plane.
 func (n *Node) plug(ctx context.Context, s *service, a link.Assignment) error {
-	if s.proxy != nil && reflect.DeepEqual(s.ports, a.Ports) {
+	if s.proxy != nil && !a.Replug && reflect.DeepEqual(s.ports, a.Ports) {
 		return nil
 	}
 	endpoint, err := n.fabric.Plug(ctx, a.LoadBalancerID, a.Ports)

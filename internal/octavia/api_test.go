@@ -11,8 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"poise/internal/database/databasetest"
 	"poise/internal/octavia"
 	"poise/internal/rest"
+	"poise/internal/store"
 )
 
 // api is an API on its own control plane, and a client of it.
@@ -23,14 +25,26 @@ type api struct {
 	log     *bytes.Buffer
 }
 
+// adjust changes the configuration of an API under test.
+type adjust func(*octavia.Config)
+
 const publicURL = "http://127.0.0.1:9876/load-balancer"
 
-func newAPI(t testing.TB) *api {
+func newAPI(t testing.TB, adjustments ...adjust) *api {
 	a := &api{TB: t, control: newMemory(), log: &bytes.Buffer{}}
 	log := slog.New(slog.NewTextHandler(a.log, nil))
-	a.handler = rest.Frame(slog.New(slog.DiscardHandler), octavia.New(octavia.Config{
-		Control: a.control, Verifier: tokens{}, PublicURL: publicURL, IdentityURL: "http://127.0.0.1:9876/identity/v3", Log: log,
-	}).Handler())
+	operator, err := store.New(t.Context(), databasetest.SQLite(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := octavia.Config{
+		Control: a.control, Quotas: operator, Offers: operator, Verifier: tokens{}, PublicURL: publicURL,
+		IdentityURL: "http://127.0.0.1:9876/identity/v3", Log: log,
+	}
+	for _, adjust := range adjustments {
+		adjust(&config)
+	}
+	a.handler = rest.Frame(slog.New(slog.DiscardHandler), octavia.New(config).Handler())
 	return a
 }
 

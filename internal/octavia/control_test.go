@@ -144,6 +144,12 @@ func (m *memory) Change(_ context.Context, id string, change func(*lb.LoadBalanc
 	return m.snapshots[at], nil
 }
 
+func (m *memory) Failover(ctx context.Context, id string) (lb.Snapshot, error) {
+	return m.Change(ctx, id, (*lb.LoadBalancer).Failover)
+}
+
+func (m *memory) Reapply(string) {}
+
 func (m *memory) Counters(context.Context, string) (map[string]lb.Counters, error) {
 	return m.counters, nil
 }
@@ -171,6 +177,7 @@ var users = map[string]rest.Caller{
 	"unscoped":  {UserID: "7", Roles: []string{"member", "reader"}},
 	"lbmember":  {UserID: "8", ProjectID: projectA, Roles: []string{"load-balancer_member"}},
 	"lbwatcher": {UserID: "9", ProjectID: projectB, Roles: []string{"load-balancer_global_observer"}},
+	"lbquota":   {UserID: "11", ProjectID: projectB, Roles: []string{"load-balancer_quota_admin"}},
 	"lbadmin":   {UserID: "10", ProjectID: projectB, Roles: []string{"load-balancer_admin"}},
 }
 

@@ -37,6 +37,13 @@ func (res *resource) list(c *call) error {
 	if err != nil {
 		return err
 	}
+	return c.answerPage(q, all, res.plural, res.plural+"_links", func(o object) map[string]any {
+		return res.render(o, q.fields, q.reasons)
+	})
+}
+
+// answerPage answers with the page of all objects that the query asks for.
+func (c *call) answerPage(q query, all []object, plural, links string, render func(object) map[string]any) error {
 	slices.SortFunc(all, q.compare)
 	page, err := q.page(all)
 	if err != nil {
@@ -44,11 +51,11 @@ func (res *resource) list(c *call) error {
 	}
 	shown := make([]map[string]any, len(page))
 	for i, o := range page {
-		shown[i] = res.render(o, q.fields, q.reasons)
+		shown[i] = render(o)
 	}
 	rest.WriteJSON(c.w, http.StatusOK, map[string]any{
-		res.plural:            shown,
-		res.plural + "_links": q.links(c.PublicURL+c.r.URL.Path, c.r.URL.Query(), page),
+		plural: shown,
+		links:  q.links(c.PublicURL+c.r.URL.Path, c.r.URL.Query(), page),
 	})
 	return nil
 }

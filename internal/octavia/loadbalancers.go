@@ -73,29 +73,26 @@ func postLoadBalancer(c *call) error {
 	if err := checkLoadBalancer(in); err != nil {
 		return err
 	}
+	placement, provider, err := c.placement(in.values)
+	if err != nil {
+		return err
+	}
+	if err := in.check(); err != nil {
+		return err
+	}
 	id := uuid.NewString()
 	s, err := c.Control.Create(c.r.Context(), c.caller, lb.LoadBalancerCreate{
 		LoadBalancerAttrs: loadBalancerAttrs(in.values), ID: id, ProjectID: project,
-		Provider: get[string](in.values, "provider"),
+		Provider: provider, Placement: placement,
 	}, vipRequest(id, project, in.values))
 	return loadBalancers.answerChanged(c, http.StatusCreated, s, id, err)
 }
 
-// checkLoadBalancer refuses what no load balancer can have, in Octavia's order.
+// checkLoadBalancer refuses a load balancer without a VIP.
 func checkLoadBalancer(in request) error {
 	vip := vipRequest("", "", in.values)
-	_, flavor := in.values["flavor_id"]
-	_, zone := in.values["availability_zone"]
-	switch {
-	case vip.PortID == "" && vip.NetworkID == "" && vip.SubnetID == "":
+	if vip.PortID == "" && vip.NetworkID == "" && vip.SubnetID == "" {
 		return lb.ErrValidation("", "VIP must contain one of: vip_port_id, vip_network_id, vip_subnet_id.")
-	case flavor: // there are none, so every id is wrong, and null is wrong anyway
-		return lb.ErrValidation("flavor_id", "Invalid flavor_id.")
-	case zone:
-		return lb.ErrValidation("availability_zone", "Invalid availability zone.")
-	}
-	if err := lb.CheckProvider(get[string](in.values, "provider")); err != nil {
-		return err
 	}
 	return in.check()
 }
@@ -117,12 +114,4 @@ func deleteLoadBalancer(c *call) error {
 	}
 	cascade := looseBoolean(c.r.URL.Query().Get("cascade"))
 	return loadBalancers.removeWith(c, func(t *lb.LoadBalancer, _ object) error { return t.Delete(cascade) })
-}
-
-// failover would move a load balancer to another node.
-func failover(c *call) error {
-	if _, err := loadBalancers.find(c); err != nil {
-		return err
-	}
-	return errUnservedAction("failover")
 }

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"poise/internal/octavia"
 )
 
 // TestPolicies goes through who may do what (octavia-rbac.md §9), for each of the five resources.
@@ -150,16 +152,70 @@ func TestListScope(t *testing.T) {
 	}
 }
 
-// TestAdminOnly covers what poise does not serve, but only administrators may know that.
+// TestAdminOnly covers what only administrators may see and do.
 func TestAdminOnly(t *testing.T) {
 	a := newAPI(t)
 	lb := a.loadBalancer("member", "one")
 	for _, path := range []string{
 		"/flavorprofiles", "/availabilityzoneprofiles", "/providers/poise/flavor_capabilities", "=/v2/octavia/amphorae",
+		"/providers/poise/availability_zone_capabilities",
 	} {
 		a.refused("member", "GET", path, "", 403, "Policy does not allow")
-		a.refused("admin", "GET", path, "", 501, "does not support a requested action")
+		a.list("admin", path)
 	}
-	a.refused("admin", "PUT", "/loadbalancers/"+lb+"/failover", "", 501, "failover")
+	a.refused("member", "PUT", "/loadbalancers/"+lb+"/failover", "", 403, "Policy does not allow")
+	a.must("admin", "PUT", "/loadbalancers/"+lb+"/failover", "", 202)
 	a.refused("admin", "PUT", "/loadbalancers/"+missingID+"/failover", "", 404, "not found")
+}
+
+// TestPolicySets says whose roles count in each of the sets that the configuration can choose.
+func TestPolicySets(t *testing.T) {
+	type allowed struct{ read, write, all, quota bool }
+	tests := map[octavia.RBAC]map[string]allowed{
+		octavia.RBACDefault: {
+			"member": {read: true, write: true}, "reader": {read: true}, "nobody": {}, "lbmember": {read: true, write: true},
+			"lbwatcher": {read: true, all: true}, "lbquota": {quota: true}, "lbadmin": {true, true, true, true}, "admin": {true, true, true, true},
+		},
+		octavia.RBACKeystone: {
+			"member": {read: true, write: true}, "reader": {read: true}, "nobody": {}, "lbmember": {}, "lbwatcher": {}, "lbquota": {},
+			"lbadmin": {}, "admin": {true, true, true, true},
+		},
+		octavia.RBACAdvanced: {
+			"member": {}, "reader": {}, "nobody": {}, "lbmember": {read: true, write: true}, "lbwatcher": {read: true, all: true},
+			"lbquota": {quota: true}, "lbadmin": {true, true, true, true}, "admin": {true, true, true, true},
+		},
+		octavia.RBACOwner: {
+			"member": {read: true, write: true}, "reader": {read: true, write: true}, "nobody": {read: true, write: true}, "lbmember": {read: true, write: true},
+			"memberB": {}, "admin": {true, true, true, true},
+		},
+	}
+	for set, users := range tests {
+		a := newAPI(t, func(c *octavia.Config) { c.RBAC = set })
+		lb := a.loadBalancer("admin", "one")
+		own := a.must("admin", "POST", "/loadbalancers", tree{}.in(`{"loadbalancer": {"vip_subnet_id": "{subnet}", "project_id": "`+projectA+`"}}`), 201)
+		for user, may := range users {
+			for _, test := range []struct {
+				method, path, body string
+				allowed            bool
+			}{
+				{"GET", "/loadbalancers/" + id(own), "", may.read},
+				{"PUT", "/loadbalancers/" + id(own), `{"loadbalancer": {}}`, may.write},
+				{"GET", "/loadbalancers/" + lb, "", may.all},
+				{"PUT", "/quotas/" + projectA, `{"quota": {}}`, may.quota},
+				{"GET", "/quotas/another", "", may.quota || may.all},
+			} {
+				if got := a.send(user, test.method, test.path, test.body); got.Code < 300 != test.allowed || !test.allowed && got.Code != 403 {
+					t.Errorf("%s: %s %s as %s: %d", set, test.method, test.path, user, got.Code)
+				}
+			}
+		}
+	}
+}
+
+// TestScope refuses tokens of no project where the configuration says so.
+func TestScope(t *testing.T) {
+	a := newAPI(t, func(c *octavia.Config) { c.EnforceScope = true })
+	a.refused("unscoped", "GET", "/flavors", "", 403, "Policy does not allow")
+	a.refused("unscoped", "GET", "/providers", "", 403, "Policy does not allow")
+	a.list("member", "/flavors")
 }

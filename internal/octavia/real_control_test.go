@@ -90,7 +90,7 @@ func realAPI(t *testing.T) *api {
 		}
 	})
 	return &api{TB: t, handler: rest.Frame(slog.New(slog.DiscardHandler), octavia.New(octavia.Config{
-		Control: plane, Verifier: tokens{}, PublicURL: publicURL, Log: slog.New(slog.DiscardHandler),
+		Control: plane, Quotas: balancers, Offers: balancers, Verifier: tokens{}, PublicURL: publicURL, Log: slog.New(slog.DiscardHandler),
 	}).Handler())}
 }
 

@@ -140,7 +140,7 @@ var refusals = []struct {
 	{"argument of batch", "PUT", "/pools/{pool}/members?y=1", `{"members": []}`, 400, `Unknown argument: "y"`},
 	{"delete collection", "DELETE", "/pools/{pool}/members", "", 400, `Missing argument: "id"`},
 	{"policies", "GET", "/l7policies", "", 501, "Provider 'poise' does not support a requested action"},
-	{"quota", "PUT", "/quotas/x", `{"quota": {}}`, 501, "Provider 'poise' does not support a requested action"},
+	{"quota", "PUT", "/quotas/x", `{"quota": {}}`, 403, "Policy does not allow"},
 }
 
 func TestRefusals(t *testing.T) {

@@ -35,7 +35,8 @@ type resource struct {
 	remove func(t *lb.LoadBalancer, o object) error
 }
 
-// object is one object of a load balancer's tree, with what is above it.
+// object is one object as answers show it: of a load balancer's tree, with what is above it, or one of those that are no
+// part of a tree; base then holds no more than the id that lists page by, and the project.
 type object struct {
 	lb.Snapshot
 	base     *lb.Object // what all objects have
@@ -43,6 +44,10 @@ type object struct {
 	pool     *lb.Pool // of a pool, a member, a health monitor
 	member   *lb.Member
 	monitor  *lb.HealthMonitor
+
+	offer   *lb.Offer
+	profile *lb.Profile
+	quota   lb.Quota
 }
 
 // routes are the resource's lines of the route table.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"poise/internal/lb"
 	"poise/internal/rest"
 )
 
@@ -26,10 +27,23 @@ func table() []route {
 		{"GET", "/loadbalancers/{id}/stats", "loadbalancer:get_stats", loadBalancerStats},
 		{"GET", "/loadbalancers/{id}/status", "loadbalancer:get_status", loadBalancerStatus},
 		{"GET", "/loadbalancers/{id}/statuses", "loadbalancer:get_status", loadBalancerStatus},
-		{"PUT", "/loadbalancers/{id}/failover", "loadbalancer:put_failover", failover},
+		{"PUT", "/loadbalancers/{id}/failover", "loadbalancer:put_failover", failoverLoadBalancer},
 		{"GET", "/listeners/{id}/stats", "listener:get_stats", listenerStats},
 		{"PUT", "/pools/{pool}/members", "member:put", putMembers},
 		{"GET", "/providers", "provider:get_all", listProviders},
+		{
+			"GET", "/providers/{id}/flavor_capabilities", "provider-flavor:get_all",
+			listCapabilities(lb.Flavors, "flavor_capabilities"),
+		},
+		{
+			"GET", "/providers/{id}/availability_zone_capabilities", "provider-availability-zone:get_all",
+			listCapabilities(lb.AvailabilityZones, "availability_zone_capabilities"),
+		},
+	}
+	all = append(all, quotaRoutes()...)
+	all = append(all, amphoraRoutes()...)
+	for _, k := range catalogues {
+		all = append(all, k.routes()...)
 	}
 	for _, res := range []*resource{loadBalancers, listeners, pools, members, healthMonitors} {
 		for _, r := range res.routes() {
@@ -54,24 +68,6 @@ var unserved = []struct{ pattern, policy string }{
 	{"/l7policies/{id}", ""},
 	{"/l7policies/{id}/rules", ""},
 	{"/l7policies/{id}/rules/{rule}", ""},
-	{"/quotas", ""},
-	{"/quotas/{id}", ""},
-	{"/quotas/{id}/default", ""},
-	{"/flavors", ""},
-	{"/flavors/{id}", ""},
-	{"/availabilityzones", ""},
-	{"/availabilityzones/{id}", ""},
-	{"/flavorprofiles", "flavor-profile"},
-	{"/flavorprofiles/{id}", "flavor-profile"},
-	{"/availabilityzoneprofiles", "availability-zone-profile"},
-	{"/availabilityzoneprofiles/{id}", "availability-zone-profile"},
-	{"/providers/{id}/flavor_capabilities", "provider-flavor"},
-	{"/providers/{id}/availability_zone_capabilities", "provider-availability-zone"},
-	{"/octavia/amphorae", "amphora"},
-	{"/octavia/amphorae/{id}", "amphora"},
-	{"/octavia/amphorae/{id}/stats", "amphora"},
-	{"/octavia/amphorae/{id}/failover", "amphora"},
-	{"/octavia/amphorae/{id}/config", "amphora"},
 }
 
 // refuseUnserved answers in the way of a provider driver that cannot do what is asked.

@@ -20,6 +20,10 @@ type Control interface {
 	// Change applies one change to a load balancer's tree. change is called again when it lost a race, so it must not
 	// have effects beyond the tree; objects that it returned earlier are then void.
 	Change(ctx context.Context, loadBalancerID string, change func(*lb.LoadBalancer) error) (lb.Snapshot, error)
+	// Failover applies a load balancer from scratch, as a change of its own.
+	Failover(ctx context.Context, loadBalancerID string) (lb.Snapshot, error)
+	// Reapply applies a load balancer as it is once more.
+	Reapply(loadBalancerID string)
 	// Counters reads the statistics of a load balancer's listeners by their ids.
 	Counters(ctx context.Context, loadBalancerID string) (map[string]lb.Counters, error)
 	// SubnetVisible refuses a subnet that the caller cannot see.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"poise/internal/database"
 	"poise/internal/lb"
 )
 
@@ -25,6 +26,9 @@ type loadBalancerRow struct {
 	CreatedAt     int64
 	Version       int64
 	Body          string
+
+	FlavorID         string `bun:",nullzero"`
+	AvailabilityZone string `bun:",nullzero"`
 }
 
 type objectRow struct {
@@ -169,8 +173,13 @@ func insert(ctx context.Context, tx bun.Tx, t *lb.LoadBalancer) error {
 	if err != nil {
 		return err
 	}
-	row := loadBalancerRow{ID: t.ID, ProjectID: t.ProjectID, CreatedAt: t.CreatedAt.Unix(), Version: firstVersion, Body: string(body)}
-	if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
+	row := loadBalancerRow{
+		ID: t.ID, ProjectID: t.ProjectID, CreatedAt: t.CreatedAt.Unix(), Version: firstVersion, Body: string(body),
+		FlavorID: t.FlavorID, AvailabilityZone: t.AvailabilityZone,
+	}
+	if _, err := tx.NewInsert().Model(&row).Exec(ctx); database.IsReference(err) {
+		return lb.ErrValidation("flavor_id", "Invalid flavor_id or availability zone.") // deleted since it was looked at
+	} else if err != nil {
 		return err
 	}
 	return saveObjects(ctx, tx, t)

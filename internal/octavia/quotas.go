@@ -1,0 +1,170 @@
+package octavia
+
+import (
+	"context"
+	"net/http"
+
+	"poise/internal/lb"
+	"poise/internal/rest"
+)
+
+// Quotas is what this room needs to know and to change of the projects' quotas. A quota always has all kinds.
+type Quotas interface {
+	DefaultQuota() lb.Quota
+	// Quota reads the quota that any project has, set or not.
+	Quota(ctx context.Context, projectID string) (lb.Quota, error)
+	// ProjectQuotas reads the quotas of the projects for which something was set.
+	ProjectQuotas(ctx context.Context) (map[string]lb.Quota, error)
+	// SetQuota sets limits; null ones get the default. It answers with the quota that the project then has.
+	SetQuota(ctx context.Context, projectID string, limits map[lb.Kind]lb.Opt[int]) (lb.Quota, error)
+	// ResetQuota gives a project the default quota; one for which nothing was set is lb.NotFound.
+	ResetQuota(ctx context.Context, projectID string) error
+}
+
+const quotaArgument, quotaEnvelope = "quotas", "quota"
+
+// quotaNames are the attributes of a quota: Octavia takes and shows both spellings of some.
+var quotaNames = []struct {
+	name string
+	kind lb.Kind
+}{
+	{"loadbalancer", lb.KindLoadBalancer},
+	{"load_balancer", lb.KindLoadBalancer},
+	{"listener", lb.KindListener},
+	{"member", lb.KindMember},
+	{"pool", lb.KindPool},
+	{"healthmonitor", lb.KindHealthMonitor},
+	{"health_monitor", lb.KindHealthMonitor},
+	{"l7policy", "L7 Policy"},
+	{"l7rule", "L7 Rule"},
+}
+
+var quotaAttributes = func() attributes {
+	read := func(o object) any { return o.base.ProjectID }
+	all := attributes{{name: "project_id", read: read}, {name: "tenant_id", use: echoed, read: read}}
+	for _, q := range quotaNames {
+		all = append(all, attribute{
+			name: q.name, use: changeable, kind: integer(lb.NoLimit, lb.MaxQuota),
+			read: func(o object) any { return o.quota[q.kind] },
+		})
+	}
+	return all
+}()
+
+func quotaRoutes() []route {
+	return []route{
+		{"GET", "/quotas", "quota:get_all", listQuotas},
+		{"PUT", "/quotas", "", withoutProject},
+		{"DELETE", "/quotas", "", withoutProject},
+		{"GET", "/quotas/defaults", "quota:get_defaults", defaultQuota},
+		{"GET", "/quotas/{id}", "quota:get_one", showQuota},
+		{"GET", "/quotas/{id}/default", "quota:get_defaults", defaultQuotaOf},
+		{"PUT", "/quotas/{id}", "quota:put", putQuota},
+		{"DELETE", "/quotas/{id}", "quota:delete", deleteQuota},
+	}
+}
+
+func withoutProject(*call) error { return errMissingArgument("project_id") }
+
+// listQuotas answers with the quotas of the projects for which something was set.
+func listQuotas(c *call) error {
+	q, err := quotaAttributes.query(c.r.URL.Query())
+	if err != nil {
+		return err
+	}
+	scope, err := c.listScope()
+	if err != nil {
+		return err
+	}
+	set, err := c.Quotas.ProjectQuotas(c.r.Context())
+	if err != nil {
+		return err
+	}
+	var all []object
+	for project, quota := range set {
+		if scope == "" || scope == project {
+			all = append(all, quotaObject(project, quota))
+		}
+	}
+	return c.answerPage(q, all, "quotas", "quotas_links", func(o object) map[string]any {
+		return quotaAttributes.render(o, q.fields)
+	})
+}
+
+func showQuota(c *call) error {
+	project := c.r.PathValue("id")
+	if err := c.allows(project); err != nil {
+		return err
+	}
+	quota, err := c.Quotas.Quota(c.r.Context(), project)
+	if err != nil {
+		return err
+	}
+	return answerQuota(c, http.StatusOK, project, quota)
+}
+
+// defaultQuota answers with what projects have for which nothing was set; whoever may see a quota of its own may see it.
+func defaultQuota(c *call) error {
+	if err := c.allows(c.caller.ProjectID); err != nil {
+		return err
+	}
+	return answerQuota(c, http.StatusOK, "defaults", c.Quotas.DefaultQuota())
+}
+
+func defaultQuotaOf(c *call) error {
+	project := c.r.PathValue("id")
+	if err := c.allows(project); err != nil {
+		return err
+	}
+	return answerQuota(c, http.StatusOK, project, c.Quotas.DefaultQuota())
+}
+
+func putQuota(c *call) error {
+	if err := c.refuseArguments(); err != nil {
+		return err
+	}
+	in, err := c.attributes(quotaAttributes, quotaArgument, quotaEnvelope, onUpdate)
+	if err != nil {
+		return err
+	}
+	project := c.r.PathValue("id")
+	if err := c.allows(project); err != nil {
+		return err
+	}
+	limits := map[lb.Kind]lb.Opt[int]{}
+	for _, q := range quotaNames {
+		if limit := opt[int](in.values, q.name); limit.Set {
+			limits[q.kind] = limit
+		}
+	}
+	quota, err := c.Quotas.SetQuota(c.r.Context(), project, limits)
+	if err != nil {
+		return err
+	}
+	return answerQuota(c, http.StatusAccepted, project, quota)
+}
+
+func deleteQuota(c *call) error {
+	if err := c.refuseArguments(); err != nil {
+		return err
+	}
+	project := c.r.PathValue("id")
+	if err := c.allows(project); err != nil {
+		return err
+	}
+	if err := c.Quotas.ResetQuota(c.r.Context(), project); err != nil {
+		return err
+	}
+	c.w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+func answerQuota(c *call, status int, project string, quota lb.Quota) error {
+	shown := quotaAttributes.render(quotaObject(project, quota), c.r.URL.Query()["fields"])
+	rest.WriteJSON(c.w, status, map[string]any{quotaEnvelope: shown})
+	return nil
+}
+
+func quotaObject(project string, quota lb.Quota) object {
+	return object{base: &lb.Object{ID: project, ProjectID: project}, quota: quota}
+}
