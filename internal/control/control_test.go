@@ -320,6 +320,11 @@ func TestFailureHasAReasonAndPasses(t *testing.T) {
 	n.broken.Store(false)
 	c.until(t, id, "ACTIVE by itself", isActive)
 	n.broken.Store(true)
+	c.AttachmentChanged("lb-" + id)
+	c.until(t, id, "ERROR with the reason after it was to be plugged anew", inError)
+	n.broken.Store(false)
+	c.until(t, id, "ACTIVE by itself", isActive)
+	n.broken.Store(true)
 	c.change(t, id, func(tree *lb.LoadBalancer) error { return tree.Delete(false) })
 	c.until(t, id, "ERROR with the reason after delete", func(s lb.Snapshot) bool {
 		return s.Reason(&s.Tree.Object) == "removal from the node: the rack is on fire"

@@ -39,8 +39,8 @@ type Status struct {
 type Observation struct {
 	// Applied is the highest generation that a node has acknowledged; 0 before the first.
 	Applied int64 `json:"applied"`
-	// FailedIn is the generation that a node last failed to apply, and Failure why. They mean nothing once Applied
-	// has reached FailedIn.
+	// FailedIn is the generation that a node failed to apply when it last tried, and Failure why; 0 when it succeeded.
+	// It is Applied when the node had it already, and could not apply it again: after a restart, or at another place.
 	FailedIn int64  `json:"failed_in,omitempty"`
 	Failure  string `json:"failure,omitempty"`
 	// Status holds the operating status of each object by its id; objects without one are new.
@@ -56,10 +56,12 @@ type Snapshot struct {
 // Provisioning derives an object's provisioning status. It is PENDING only while a node has not acknowledged the
 // object's last change, so it cannot be stuck: who drives the node tries again until it has.
 func (s Snapshot) Provisioning(o *Object) ProvisioningStatus {
+	failed := s.Observed.FailedIn > 0 && s.Observed.FailedIn >= s.Observed.Applied
+	isWhole := o == &s.Tree.Object // what could not be applied again shows at the load balancer alone
 	switch {
-	case !o.Deleted && o.ChangedIn <= s.Observed.Applied:
+	case !o.Deleted && o.ChangedIn <= s.Observed.Applied && !(failed && isWhole):
 		return Active
-	case s.Observed.FailedIn > s.Observed.Applied && o.ChangedIn <= s.Observed.FailedIn:
+	case failed && o.ChangedIn <= s.Observed.FailedIn:
 		return Failed
 	case o.Deleted:
 		return PendingDelete
