@@ -115,6 +115,9 @@ func (s census) read(ctx context.Context, c client, k kind, path, parent string)
 		if k.name == "floatingip" {
 			name = o.text("description")
 		}
+		if name == "" {
+			name = o.text("id")
+		}
 		if _, twice := s.things[name]; twice {
 			return fmt.Errorf("there are two %s", name)
 		}
