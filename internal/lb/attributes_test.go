@@ -26,7 +26,7 @@ func TestDefaults(t *testing.T) {
 	want := &lb.Listener{
 		Object:   lb.Object{ID: "l1", ProjectID: "project", AdminStateUp: true, CreatedAt: at(2), UpdatedAt: at(9), CreatedIn: 2, ChangedIn: 9},
 		Protocol: lb.TCP, ProtocolPort: 80, ConnectionLimit: -1, DefaultPoolID: "p1",
-		TimeoutClientDataMs: 50_000, TimeoutMemberConnectMs: 5_000, TimeoutMemberDataMs: 50_000,
+		TimeoutClientDataMs: 50_000, TimeoutMemberConnectMs: 5_000, TimeoutMemberDataMs: 50_000, ClientAuthentication: "NONE",
 	}
 	if diff := cmp.Diff(want, l); diff != "" {
 		t.Errorf("listener (-want +got)\n%s", diff)

@@ -5,13 +5,19 @@ import "time"
 // Next returns a copy of the tree, one generation on, that may be changed; t stays as it is. at is the time that
 // the change's objects get as created_at and updated_at.
 //
-// Attributes that are slices or pointers (tags, CIDRs, session persistence) are shared between the copies: changes
+// Attributes that are slices, maps or pointers (tags, CIDRs, session persistence) are shared between the copies: changes
 // replace them and never write into them.
 func (t *LoadBalancer) Next(at time.Time) *LoadBalancer {
 	next := *t
 	next.Generation++
 	next.now = at.UTC().Truncate(time.Second)
 	next.Listeners = clone(t.Listeners)
+	for _, l := range next.Listeners {
+		l.Policies = clone(l.Policies)
+		for _, p := range l.Policies {
+			p.Rules = clone(p.Rules)
+		}
+	}
 	next.Pools = clone(t.Pools)
 	for _, p := range next.Pools {
 		p.Members = clone(p.Members)
@@ -31,6 +37,9 @@ func (t *LoadBalancer) Purge(applied int64) *LoadBalancer {
 	}
 	kept := *t
 	kept.Listeners = remaining(t.Listeners, applied)
+	for i, l := range kept.Listeners {
+		kept.Listeners[i] = l.purge(applied)
+	}
 	kept.Pools = remaining(t.Pools, applied)
 	for i, p := range kept.Pools {
 		pool := *p
@@ -39,6 +48,17 @@ func (t *LoadBalancer) Purge(applied int64) *LoadBalancer {
 			pool.Monitor = nil
 		}
 		kept.Pools[i] = &pool
+	}
+	return &kept
+}
+
+func (l *Listener) purge(applied int64) *Listener {
+	kept := *l
+	kept.Policies = remaining(l.Policies, applied)
+	for i, p := range kept.Policies {
+		policy := *p
+		policy.Rules = remaining(p.Rules, applied)
+		kept.Policies[i] = &policy
 	}
 	return &kept
 }

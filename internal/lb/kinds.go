@@ -10,6 +10,8 @@ const (
 	KindPool          Kind = "Pool"
 	KindMember        Kind = "Member"
 	KindHealthMonitor Kind = "Health Monitor"
+	KindL7Policy      Kind = "L7 Policy"
+	KindL7Rule        Kind = "L7 Rule"
 )
 
 // Provider is the name under which poise appears as an Octavia provider.

@@ -1,6 +1,6 @@
-// Package lb is the domain: the load balancer with its listeners, pools, members and health monitors, every rule that
-// holds within it, and its statuses. It is pure: no I/O, no clock, no randomness. Everyone may import it; it imports
-// nobody.
+// Package lb is the domain: the load balancer with its listeners, pools, members, health monitors and L7 policies,
+// every rule that holds within it, and its statuses. It is pure: no I/O, no clock, no randomness. Everyone may import
+// it; it imports nobody.
 //
 // The load balancer is the aggregate. A change takes a tree, makes its [LoadBalancer.Next] generation, calls one
 // method on that (CreateListener, UpdateMember, …), and hands the result to the store. A method that refuses returns an
@@ -14,7 +14,6 @@
 package lb
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 )
@@ -29,8 +28,11 @@ const (
 	MaxProviderName  = 64
 	MaxZoneName      = 255
 	MaxCookieName    = 255
+	MaxCiphers       = 2_048  // characters of a list of ciphers
+	MaxL7Rules       = 50     // of one policy
 	MaxAllowedCIDRs  = 1_000  // poise's own: entries of one listener
 	MaxMembers       = 20_000 // poise's own: members of one pool
+	MaxL7Policies    = 1_000  // poise's own: policies of one listener
 	MaxAnyInt        = 2_147_483_647
 	defaultTimeoutMs = 50_000
 	defaultConnectMs = 5_000
@@ -75,89 +77,6 @@ type LoadBalancer struct {
 	now time.Time // of the change under way
 }
 
-// Protocol is what a listener or a pool speaks.
-type Protocol string
-
-// The protocols that poise serves; Octavia's others are refused as not supported.
-const (
-	TCP Protocol = "TCP"
-)
-
-// Protocols that Octavia knows, in the order of its messages.
-var (
-	ListenerProtocols = []string{"TCP", "HTTP", "HTTPS", "TERMINATED_HTTPS", "UDP", "SCTP", "PROMETHEUS"}
-	PoolProtocols     = []string{"TCP", "HTTP", "HTTPS", "PROXY", "PROXYV2", "UDP", "SCTP"}
-)
-
-// Listener is a port on which a load balancer takes connections.
-type Listener struct {
-	Object
-	Description            string         `json:"description"`
-	Protocol               Protocol       `json:"protocol"`
-	ProtocolPort           int            `json:"protocol_port"`
-	ConnectionLimit        int            `json:"connection_limit"` // -1: unlimited
-	DefaultPoolID          string         `json:"default_pool_id,omitempty"`
-	TimeoutClientDataMs    int            `json:"timeout_client_data"`
-	TimeoutMemberConnectMs int            `json:"timeout_member_connect"`
-	TimeoutMemberDataMs    int            `json:"timeout_member_data"`
-	TimeoutTCPInspectMs    int            `json:"timeout_tcp_inspect"`
-	AllowedCIDRs           []netip.Prefix `json:"allowed_cidrs,omitempty"`
-}
-
-// Algorithm is how a pool picks a member.
-type Algorithm string
-
-// Algorithms are Octavia's four; poise serves them all.
-var Algorithms = []string{"ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "SOURCE_IP_PORT"}
-
-// PersistenceTypes are Octavia's kinds of session persistence.
-var PersistenceTypes = []string{"SOURCE_IP", "HTTP_COOKIE", "APP_COOKIE"}
-
-// SessionPersistence keeps a client at one member.
-type SessionPersistence struct {
-	Type string `json:"type"`
-}
-
-// Pool is a set of members.
-type Pool struct {
-	Object
-	Description string              `json:"description"`
-	Protocol    Protocol            `json:"protocol"`
-	Algorithm   Algorithm           `json:"lb_algorithm"`
-	Persistence *SessionPersistence `json:"session_persistence,omitempty"`
-
-	Members []*Member      `json:"-"`
-	Monitor *HealthMonitor `json:"-"`
-}
-
-// Member is one server of a pool.
-type Member struct {
-	Object
-	Address        netip.Addr `json:"address"`
-	ProtocolPort   int        `json:"protocol_port"`
-	SubnetID       string     `json:"subnet_id,omitempty"`
-	Weight         int        `json:"weight"`
-	Backup         bool       `json:"backup"`
-	MonitorAddress netip.Addr `json:"monitor_address,omitzero"`
-	MonitorPort    int        `json:"monitor_port,omitempty"`
-}
-
-// MonitorTypes are Octavia's kinds of health check, in the order of its messages.
-var MonitorTypes = []string{"PING", "TCP", "HTTP", "TLS-HELLO", "UDP-CONNECT", "HTTPS", "SCTP"}
-
-// MonitorTCP is the health check that poise makes.
-const MonitorTCP = "TCP"
-
-// HealthMonitor says how the members of a pool are checked.
-type HealthMonitor struct {
-	Object
-	Type           string `json:"type"`
-	DelaySec       int    `json:"delay"`
-	TimeoutSec     int    `json:"timeout"`
-	MaxRetries     int    `json:"max_retries"`      // successes that bring a member up
-	MaxRetriesDown int    `json:"max_retries_down"` // failures that take a member down
-}
-
 // Listener finds a listener by id.
 func (t *LoadBalancer) Listener(id string) (*Listener, error) {
 	return find(t.Listeners, KindListener, id)
@@ -183,24 +102,58 @@ func (t *LoadBalancer) PoolOfMonitor(id string) (*Pool, error) {
 	return nil, ErrNotFound(KindHealthMonitor, id)
 }
 
-// ListenersOf are the listeners that send traffic to the pool.
+// Policy finds an L7 policy by id, with the listener that it belongs to.
+func (t *LoadBalancer) Policy(id string) (*Listener, *L7Policy, error) {
+	for _, l := range t.Listeners {
+		for _, p := range l.Policies {
+			if p.ID == id {
+				return l, p, nil
+			}
+		}
+	}
+	return nil, nil, ErrNotFound(KindL7Policy, id)
+}
+
+// ListenersOf are the listeners that send traffic to the pool: those whose default pool it is, and those with a policy
+// that redirects to it.
 func (t *LoadBalancer) ListenersOf(poolID string) []*Listener {
 	var using []*Listener
 	for _, l := range t.Listeners {
-		if l.DefaultPoolID == poolID {
+		if slices.Contains(l.PoolIDs(), poolID) {
 			using = append(using, l)
 		}
 	}
 	return using
 }
 
+// PoolIDs are the pools that the listener sends traffic to, each once: its default pool, and those of its enabled policies
+// that have a rule.
+func (l *Listener) PoolIDs() []string {
+	var ids []string
+	if l.DefaultPoolID != "" {
+		ids = append(ids, l.DefaultPoolID)
+	}
+	for _, p := range l.Policies {
+		if p.redirects() && !slices.Contains(ids, p.RedirectPoolID) {
+			ids = append(ids, p.RedirectPoolID)
+		}
+	}
+	return ids
+}
+
 // Walk visits every object of the tree: its common part and, as whole, the object itself (a *Listener, a *Member, …).
 // Parents come before their children. parentID is "" for the load balancer, the load balancer's id for listeners and
-// pools, and the pool's for members and health monitors.
+// pools, the pool's for members and health monitors, the listener's for policies, and the policy's for rules.
 func (t *LoadBalancer) Walk(visit func(kind Kind, parentID string, o *Object, whole any)) {
 	visit(KindLoadBalancer, "", &t.Object, t)
 	for _, l := range t.Listeners {
 		visit(KindListener, t.ID, &l.Object, l)
+		for _, p := range l.Policies {
+			visit(KindL7Policy, l.ID, &p.Object, p)
+			for _, r := range p.Rules {
+				visit(KindL7Rule, p.ID, &r.Object, r)
+			}
+		}
 	}
 	for _, p := range t.Pools {
 		visit(KindPool, t.ID, &p.Object, p)
@@ -227,6 +180,9 @@ func find[T object](all []T, kind Kind, id string) (T, error) {
 
 // clone copies a slice of objects and the objects themselves, one level deep.
 func clone[T any](all []*T) []*T {
+	if len(all) == 0 {
+		return nil
+	}
 	values := make([]T, len(all)) // one allocation for all of them: pools can be large
 	copies := make([]*T, len(all))
 	for i, o := range all {

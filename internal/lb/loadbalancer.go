@@ -13,6 +13,7 @@ var Providers = []string{Provider, "amphora", "amphorav2", "octavia"}
 type LoadBalancerAttrs struct {
 	Common
 	Description Opt[string]
+	VIPOptions  VIPOptionAttrs // heeded by updates; at creation they are part of the VIP
 }
 
 // LoadBalancerCreate makes a load balancer; its VIP has been allocated already.
@@ -23,6 +24,10 @@ type LoadBalancerCreate struct {
 	Provider  string // "" means [Provider]
 	Placement Placement
 	VIP       VIP
+
+	// What is to be below it.
+	Listeners []ListenerCreate
+	Pools     []PoolCreate
 }
 
 // CheckProvider refuses a provider that is not one of [Providers].
@@ -33,7 +38,8 @@ func CheckProvider(name string) error {
 	return &Error{Code: Invalid, Field: "provider", Message: fmt.Sprintf("Provider '%s' is not enabled.", name)}
 }
 
-// NewLoadBalancer makes the first generation of a load balancer without children.
+// NewLoadBalancer makes the first generation of a load balancer, with all that is below it. One whose VIP has not been
+// allocated yet serves to ask the rules.
 func NewLoadBalancer(in LoadBalancerCreate, at time.Time) (*LoadBalancer, error) {
 	if err := CheckProvider(in.Provider); err != nil {
 		return nil, err
@@ -51,6 +57,9 @@ func NewLoadBalancer(in LoadBalancerCreate, at time.Time) (*LoadBalancer, error)
 	if t.Provider == "" {
 		t.Provider = Provider
 	}
+	if err := t.populate(in); err != nil {
+		return nil, err
+	}
 	return t, nil
 }
 
@@ -58,6 +67,9 @@ func NewLoadBalancer(in LoadBalancerCreate, at time.Time) (*LoadBalancer, error)
 func (t *LoadBalancer) Update(in LoadBalancerAttrs) error {
 	if t.Deleted {
 		return t.errState()
+	}
+	if err := t.setVIPOptions(in.VIPOptions); err != nil {
+		return err
 	}
 	in.apply(&t.Object)
 	in.Description.Into(&t.Description, "")

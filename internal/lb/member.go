@@ -2,6 +2,18 @@ package lb
 
 import "net/netip"
 
+// Member is one server of a pool.
+type Member struct {
+	Object
+	Address        netip.Addr `json:"address"`
+	ProtocolPort   int        `json:"protocol_port"`
+	SubnetID       string     `json:"subnet_id,omitempty"`
+	Weight         int        `json:"weight"`
+	Backup         bool       `json:"backup"`
+	MonitorAddress netip.Addr `json:"monitor_address,omitzero"`
+	MonitorPort    int        `json:"monitor_port,omitempty"`
+}
+
 // MemberAttrs are the attributes of a member that can be changed.
 type MemberAttrs struct {
 	Common

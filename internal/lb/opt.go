@@ -27,3 +27,11 @@ func (o Opt[T]) Into(dst *T, whenNull T) {
 		*dst = o.Or(whenNull)
 	}
 }
+
+// pointer returns the value, or nil when the attribute is missing or null.
+func (o Opt[T]) pointer() *T {
+	if !o.Set || o.Null {
+		return nil
+	}
+	return &o.Value
+}

@@ -1,6 +1,29 @@
 package lb
 
-import "slices"
+// Algorithm is how a pool picks a member.
+type Algorithm string
+
+// Algorithms are Octavia's four; poise serves them all.
+var Algorithms = []string{"ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "SOURCE_IP_PORT"}
+
+// Pool is a set of members.
+type Pool struct {
+	Object
+	Description string              `json:"description"`
+	Protocol    Protocol            `json:"protocol"`
+	Algorithm   Algorithm           `json:"lb_algorithm"`
+	Persistence *SessionPersistence `json:"session_persistence,omitempty"`
+
+	TLSEnabled bool `json:"tls_enabled,omitempty"` // towards the members
+	// References to the key manager: the load balancer's own certificate, and what members' certificates must come from.
+	TLSContainerRef   string `json:"tls_container_ref,omitempty"`
+	CATLSContainerRef string `json:"ca_tls_container_ref,omitempty"`
+	CRLContainerRef   string `json:"crl_container_ref,omitempty"`
+	Handshake
+
+	Members []*Member      `json:"-"`
+	Monitor *HealthMonitor `json:"-"`
+}
 
 // PoolAttrs are the attributes of a pool that can be changed.
 type PoolAttrs struct {
@@ -8,9 +31,12 @@ type PoolAttrs struct {
 	Description Opt[string]
 	Algorithm   Opt[Algorithm]
 	Persistence Opt[SessionPersistence] // an empty Type keeps the stored one
-	// PersistenceOptions names the further attributes of session_persistence that the request gave (cookie_name,
-	// persistence_timeout, persistence_granularity).
-	PersistenceOptions []string
+
+	TLSEnabled        Opt[bool]
+	TLSContainerRef   Opt[string]
+	CATLSContainerRef Opt[string]
+	CRLContainerRef   Opt[string]
+	HandshakeAttrs
 }
 
 // PoolCreate makes a pool. ListenerID, when set, gets it as its default pool.
@@ -19,6 +45,12 @@ type PoolCreate struct {
 	ID         string
 	Protocol   string
 	ListenerID string
+
+	// What follows comes with a load balancer that is created with all that is below it. A NameOnly pool is one that is
+	// defined elsewhere in the same request.
+	NameOnly bool
+	Members  []MemberCreate
+	Monitor  *HealthMonitorCreate
 }
 
 // CreatePool adds a pool (octavia-rules.md §3).
@@ -26,16 +58,23 @@ func (t *LoadBalancer) CreatePool(in PoolCreate) (*Pool, error) {
 	if err := t.mutable(KindLoadBalancer, &t.Object); err != nil {
 		return nil, err
 	}
-	listener, err := t.freeListener(in.ListenerID)
+	p := &Pool{Object: t.newObject(in.ID, in.Common), Protocol: Protocol(in.Protocol)}
+	if in.Persistence.Set {
+		var err error
+		if p.Persistence, err = p.mergePersistence(in.Persistence); err != nil {
+			return nil, err
+		}
+	}
+	listener, err := t.freeListener(in.ListenerID, p.Protocol)
 	if err != nil {
 		return nil, err
 	}
-	if err := supportedProtocol(in.Protocol, "pools"); err != nil {
+	p.set(in.PoolAttrs, Handshake{})
+	if err := p.checkNew(in.PoolAttrs); err != nil {
 		return nil, err
 	}
-	p := &Pool{Object: t.newObject(in.ID, in.Common), Protocol: Protocol(in.Protocol)}
-	if err := setPool(p, in.PoolAttrs); err != nil {
-		return nil, err
+	if p.TLSEnabled {
+		p.fillIn()
 	}
 	t.Pools = append(t.Pools, p)
 	if listener != nil {
@@ -46,7 +85,7 @@ func (t *LoadBalancer) CreatePool(in PoolCreate) (*Pool, error) {
 }
 
 // freeListener finds the listener that a new pool is for, nil when id is "".
-func (t *LoadBalancer) freeListener(id string) (*Listener, error) {
+func (t *LoadBalancer) freeListener(id string, pool Protocol) (*Listener, error) {
 	if id == "" {
 		return nil, nil
 	}
@@ -57,10 +96,32 @@ func (t *LoadBalancer) freeListener(id string) (*Listener, error) {
 	if err := t.mutable(KindListener, &l.Object); err != nil {
 		return nil, err
 	}
+	if err := checkPairing(l.Protocol, pool); err != nil {
+		return nil, err
+	}
 	if l.DefaultPoolID != "" {
 		return nil, errConflict("listener_id", "This listener already has a default pool")
 	}
 	return l, nil
+}
+
+// checkNew asks the rules about the rest of a new pool, in Octavia's order.
+func (p *Pool) checkNew(in PoolAttrs) error {
+	switch {
+	case in.Algorithm.Or("") == "":
+		return errAlgorithm()
+	case p.CRLContainerRef != "" && p.CATLSContainerRef == "":
+		return ErrValidation("crl_container_ref", "A CA certificate reference is required to specify a revocation list.")
+	}
+	if err := checkCiphers(p.Ciphers); err != nil {
+		return err
+	}
+	if p.TLSEnabled {
+		if err := in.checkVersions(); err != nil {
+			return err
+		}
+	}
+	return checkServed(p.Protocol, "pools")
 }
 
 // UpdatePool changes a pool.
@@ -69,7 +130,22 @@ func (t *LoadBalancer) UpdatePool(id string, in PoolAttrs) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := setPool(p, in); err != nil {
+	if in.Algorithm.Null {
+		return nil, errAlgorithm()
+	}
+	if in.Persistence.Set {
+		if p.Persistence, err = p.mergePersistence(in.Persistence); err != nil {
+			return nil, err
+		}
+	}
+	p.set(in, Handshake{Ciphers: defaultCiphers, Versions: defaultTLSVersions})
+	if err := p.checkRevocations(in); err != nil {
+		return nil, err
+	}
+	if err := checkCiphers(p.Ciphers); err != nil {
+		return nil, err
+	}
+	if err := in.checkVersions(); err != nil {
 		return nil, err
 	}
 	in.apply(&p.Object)
@@ -77,11 +153,16 @@ func (t *LoadBalancer) UpdatePool(id string, in PoolAttrs) (*Pool, error) {
 	return p, nil
 }
 
+func errAlgorithm() error { return ErrOption("lb_algorithm", "None", "lb_algorithm") }
+
 // DeletePool removes a pool with its members and health monitor, and detaches it from its listeners.
 func (t *LoadBalancer) DeletePool(id string) error {
 	p, err := t.mutablePool(id)
 	if err != nil {
 		return err
+	}
+	if policy := t.redirectTo(p.ID); policy != nil {
+		return errConflict("", "Pool %s is in use by L7 policy %s", p.ID, policy.ID)
 	}
 	t.touchUsers(p)
 	for _, l := range t.ListenersOf(p.ID) {
@@ -97,6 +178,18 @@ func (t *LoadBalancer) DeletePool(id string) error {
 	return nil
 }
 
+// redirectTo is a policy that refers to the pool, enabled or not, or nil.
+func (t *LoadBalancer) redirectTo(poolID string) *L7Policy {
+	for _, l := range t.Listeners {
+		for _, p := range l.Policies {
+			if p.RedirectPoolID == poolID && !p.Deleted {
+				return p
+			}
+		}
+	}
+	return nil
+}
+
 func (t *LoadBalancer) mutablePool(id string) (*Pool, error) {
 	p, err := t.Pool(id)
 	if err != nil {
@@ -105,44 +198,13 @@ func (t *LoadBalancer) mutablePool(id string) (*Pool, error) {
 	return p, t.mutable(KindPool, &p.Object)
 }
 
-// setPool checks and writes the attributes beyond the common ones.
-func setPool(p *Pool, in PoolAttrs) error {
-	if in.Algorithm.Null {
-		return ErrOption("lb_algorithm", "None", "lb_algorithm")
-	}
-	if in.Persistence.Set {
-		persistence, err := mergePersistence(p.Persistence, in.Persistence, in.PersistenceOptions)
-		if err != nil {
-			return err
-		}
-		p.Persistence = persistence
-	}
+// set writes the attributes beyond the common ones and the session persistence.
+func (p *Pool) set(in PoolAttrs, whenNull Handshake) {
 	in.Description.Into(&p.Description, "")
 	in.Algorithm.Into(&p.Algorithm, "")
-	return nil
-}
-
-func mergePersistence(stored *SessionPersistence, in Opt[SessionPersistence], options []string) (*SessionPersistence, error) {
-	if in.Null {
-		return nil, nil
-	}
-	wanted := in.Value
-	if wanted.Type == "" && stored != nil {
-		wanted.Type = stored.Type
-	}
-	switch {
-	case wanted.Type == "":
-		return nil, &Error{Code: Invalid, Field: "type", Message: "Invalid input for field/attribute type. Value: 'None'. Mandatory field missing."}
-	case !slices.Contains(PersistenceTypes, wanted.Type):
-		return nil, ErrOption("type", wanted.Type, "session_persistence")
-	case slices.Contains(options, "persistence_timeout"), slices.Contains(options, "persistence_granularity"):
-		return nil, ErrValidation("session_persistence", "persistence_timeout and persistence_granularity is only for UDP and SCTP protocol pools.")
-	case slices.Contains(options, "cookie_name") && wanted.Type != "APP_COOKIE":
-		return nil, ErrValidation("cookie_name", `Field "cookie_name" can only be specified with session persistence of type "APP_COOKIE".`)
-	case !slices.Contains(options, "cookie_name") && wanted.Type == "APP_COOKIE":
-		return nil, ErrValidation("cookie_name", `Field "cookie_name" must be specified when using the "APP_COOKIE" session persistence type.`)
-	case wanted.Type != "SOURCE_IP":
-		return nil, ErrUnsupported("session_persistence", "session persistence %s needs an HTTP pool.", wanted.Type)
-	}
-	return &wanted, nil
+	in.TLSEnabled.Into(&p.TLSEnabled, false)
+	in.TLSContainerRef.Into(&p.TLSContainerRef, "")
+	in.CATLSContainerRef.Into(&p.CATLSContainerRef, "")
+	in.CRLContainerRef.Into(&p.CRLContainerRef, "")
+	p.Handshake.set(in.HandshakeAttrs, whenNull)
 }

@@ -9,6 +9,8 @@ import (
 type Seen struct {
 	Listeners map[string]SeenListener // by id; one that is missing is not served
 	Members   map[string]SeenMember   // by id
+	// Uncarried are the listeners and health monitors that the data plane cannot serve, by id, and why: a sentence for people.
+	Uncarried map[string]string
 }
 
 // SeenListener is the state of a served listener.
@@ -41,7 +43,12 @@ func Rollup(t *LoadBalancer, seen Seen, before map[string]Status, now time.Time)
 			root.Reason = fmt.Sprintf("listener %s: %s", label(&l.Object), status.Reason)
 		}
 		r.set(l.ID, status)
-		served[l.DefaultPoolID] = served[l.DefaultPoolID] || (t.AdminStateUp && l.AdminStateUp && !l.Deleted)
+		if t.AdminStateUp && l.AdminStateUp && !l.Deleted && seen.Uncarried[l.ID] == "" {
+			for _, pool := range l.PoolIDs() {
+				served[pool] = true
+			}
+		}
+		r.policies(l)
 	}
 	for _, p := range t.Pools {
 		status := r.pool(p, served[p.ID] && p.AdminStateUp)
@@ -50,7 +57,7 @@ func Rollup(t *LoadBalancer, seen Seen, before map[string]Status, now time.Time)
 		}
 		r.set(p.ID, status)
 		if p.Monitor != nil {
-			r.set(p.Monitor.ID, Status{Operating: upOr(p.Monitor.AdminStateUp, Offline)})
+			r.set(p.Monitor.ID, r.monitor(p.Monitor))
 		}
 	}
 	if !t.AdminStateUp {
@@ -78,7 +85,11 @@ func (r *rollup) set(id string, s Status) {
 func (r *rollup) listener(t *LoadBalancer, l *Listener) Status {
 	state, served := r.seen.Listeners[l.ID]
 	switch {
-	case !t.AdminStateUp || !l.AdminStateUp || !served:
+	case !t.AdminStateUp || !l.AdminStateUp:
+		return Status{Operating: Offline}
+	case r.seen.Uncarried[l.ID] != "":
+		return Status{Operating: InError, Reason: r.seen.Uncarried[l.ID]}
+	case !served:
 		return Status{Operating: Offline}
 	case !state.Listening:
 		return Status{Operating: InError, Reason: state.Reason}
@@ -87,6 +98,23 @@ func (r *rollup) listener(t *LoadBalancer, l *Listener) Status {
 	default:
 		return Status{Operating: Online}
 	}
+}
+
+// policies sets the statuses of a listener's policies and rules: nobody observes these.
+func (r *rollup) policies(l *Listener) {
+	for _, p := range l.Policies {
+		r.set(p.ID, Status{Operating: upOr(p.AdminStateUp, Offline)})
+		for _, rule := range p.Rules {
+			r.set(rule.ID, Status{Operating: upOr(rule.AdminStateUp, Offline)})
+		}
+	}
+}
+
+func (r *rollup) monitor(m *HealthMonitor) Status {
+	if reason := r.seen.Uncarried[m.ID]; reason != "" && m.AdminStateUp {
+		return Status{Operating: InError, Reason: reason}
+	}
+	return Status{Operating: upOr(m.AdminStateUp, Offline)}
 }
 
 // pool computes the pool's status and its members'. A pool that is not served is OFFLINE.
@@ -125,7 +153,7 @@ func (r *rollup) pool(p *Pool, served bool) Status {
 }
 
 func (r *rollup) member(p *Pool, m *Member) Status {
-	checked := p.Monitor != nil && p.Monitor.AdminStateUp && !p.Monitor.Deleted
+	checked := p.Monitor != nil && p.Monitor.AdminStateUp && !p.Monitor.Deleted && r.seen.Uncarried[p.Monitor.ID] == ""
 	probe := r.seen.Members[m.ID]
 	switch {
 	case !m.AdminStateUp:

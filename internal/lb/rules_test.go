@@ -16,17 +16,6 @@ func TestRefusals(t *testing.T) {
 		}
 		return lb.ListenerAttrs{AllowedCIDRs: lb.Some(list)}
 	}
-	// then refuses the last of several steps.
-	then := func(steps ...step) step {
-		return func(tree *lb.LoadBalancer) error {
-			for _, s := range steps[:len(steps)-1] {
-				if err := s(tree); err != nil {
-					return err
-				}
-			}
-			return steps[len(steps)-1](tree)
-		}
-	}
 	protocol := func(name string) step {
 		return func(t *lb.LoadBalancer) error {
 			_, err := t.CreateListener(lb.ListenerCreate{ID: "x", Protocol: name, ProtocolPort: 90})
@@ -42,7 +31,7 @@ func TestRefusals(t *testing.T) {
 		message string
 	}{
 		"listener on a taken port":             {createListener("x", 80), lb.Conflict, "Another Listener on this Load Balancer is already using protocol TCP and protocol_port 80"},
-		"listener of an unserved protocol":     {protocol("HTTP"), lb.Unsupported, "Provider 'poise' does not support a requested option: HTTP protocol listeners are not supported."},
+		"listener of an unserved protocol":     {protocol("SCTP"), lb.Unsupported, "Provider 'poise' does not support a requested option: SCTP protocol listeners are not supported."},
 		"listener with another IP version":     {updateListener("l1", cidrs("10.0.0.0/8", "fd00::/64")), lb.Invalid, "Validation failure: CIDR fd00::/64 IP version incompatible with all VIPs ['192.0.2.1'] IP version."},
 		"listener with a missing pool":         {updateListener("l2", lb.ListenerAttrs{DefaultPoolID: lb.Some("x")}), lb.NotFound, "Pool x not found."},
 		"listener with a pool being deleted":   {then(deletePool("p2"), updateListener("l2", lb.ListenerAttrs{DefaultPoolID: lb.Some("p2")})), lb.Immutable, "Pool p2 is immutable and cannot be updated."},
@@ -53,11 +42,10 @@ func TestRefusals(t *testing.T) {
 		"pool for a listener that has one":     {createPool("x", "l1"), lb.Conflict, "This listener already has a default pool"},
 		"pool for a missing listener":          {createPool("x", "nosuch"), lb.NotFound, "Listener nosuch not found."},
 		"pool for a listener being deleted":    {then(deleteListener("l2"), createPool("x", "l2")), lb.Immutable, "Listener l2 is immutable and cannot be updated."},
-		"pool of an unserved protocol":         {func(t *lb.LoadBalancer) error { _, err := t.CreatePool(lb.PoolCreate{Protocol: "UDP"}); return err }, lb.Unsupported, "Provider 'poise' does not support a requested option: UDP protocol pools are not supported."},
+		"pool of an unserved protocol":         {pool("SCTP", lb.PoolAttrs{}), lb.Unsupported, "Provider 'poise' does not support a requested option: SCTP protocol pools are not supported."},
 		"pool without algorithm":               {updatePool("p1", lb.PoolAttrs{Algorithm: lb.Null[lb.Algorithm]()}), lb.Invalid, "None is not a valid option for lb_algorithm"},
-		"persistence by HTTP cookie":           {updatePool("p1", persistence("HTTP_COOKIE")), lb.Unsupported, "Provider 'poise' does not support a requested option: session persistence HTTP_COOKIE needs an HTTP pool."},
 		"persistence by app cookie, nameless":  {updatePool("p1", persistence("APP_COOKIE")), lb.Invalid, `Validation failure: Field "cookie_name" must be specified when using the "APP_COOKIE" session persistence type.`},
-		"persistence by app cookie, named":     {updatePool("p1", persistence("APP_COOKIE", "cookie_name")), lb.Unsupported, "Provider 'poise' does not support a requested option: session persistence APP_COOKIE needs an HTTP pool."},
+		"persistence by an odd cookie":         {updatePool("p1", persistence("APP_COOKIE", "a=b")), lb.Invalid, `Validation failure: Supplied "cookie_name" is invalid.`},
 		"persistence by address with cookie":   {updatePool("p1", persistence("SOURCE_IP", "cookie_name")), lb.Invalid, `Validation failure: Field "cookie_name" can only be specified with session persistence of type "APP_COOKIE".`},
 		"persistence with UDP's timeout":       {updatePool("p1", persistence("SOURCE_IP", "persistence_timeout")), lb.Invalid, "Validation failure: persistence_timeout and persistence_granularity is only for UDP and SCTP protocol pools."},
 		"persistence of no type":               {updatePool("p1", persistence("")), lb.Invalid, "Invalid input for field/attribute type. Value: 'None'. Mandatory field missing."},
@@ -84,11 +72,10 @@ func TestRefusals(t *testing.T) {
 		"health monitor of a missing pool":     {createMonitor("x", "x", "TCP"), lb.NotFound, "Pool x not found."},
 		"UDP health monitor of a TCP pool":     {createMonitor("p2", "x", "UDP-CONNECT"), lb.Invalid, "Validation failure: The UDP-CONNECT type is only supported for pools of type UDP/SCTP."},
 		"SCTP health monitor of a TCP pool":    {createMonitor("p2", "x", "SCTP"), lb.Invalid, "Validation failure: The SCTP type is only supported for pools of type UDP/SCTP."},
-		"HTTP health monitor":                  {createMonitor("p2", "x", "HTTP"), lb.Unsupported, "Provider 'poise' does not support a requested option: health monitors of type HTTP are not supported."},
 		"health monitor without delay":         {updateMonitor("h1", lb.HealthMonitorAttrs{DelaySec: lb.Null[int]()}), lb.Invalid, "None is not a valid option for delay"},
 		"health monitor without timeout":       {updateMonitor("h1", lb.HealthMonitorAttrs{TimeoutSec: lb.Null[int]()}), lb.Invalid, "None is not a valid option for timeout"},
 		"health monitor without retries":       {updateMonitor("h1", lb.HealthMonitorAttrs{MaxRetries: lb.Null[int]()}), lb.Invalid, "None is not a valid option for max_retries"},
-		"HTTP option of a TCP health monitor":  {updateMonitor("h1", lb.HealthMonitorAttrs{HTTPOptions: []string{"url_path"}}), lb.Invalid, "url_path is not a valid option for health monitors of type TCP"},
+		"HTTP option of a TCP health monitor":  {updateMonitor("h1", lb.HealthMonitorAttrs{URLPath: lb.Null[string]()}), lb.Invalid, "url_path is not a valid option for health monitors of type TCP"},
 		"missing health monitor updated":       {updateMonitor("x", lb.HealthMonitorAttrs{}), lb.NotFound, "Health Monitor x not found."},
 		"missing health monitor deleted":       {deleteMonitor("x"), lb.NotFound, "Health Monitor x not found."},
 		"deleted health monitor updated":       {then(deleteMonitor("h1"), updateMonitor("h1", lb.HealthMonitorAttrs{})), lb.Immutable, "Health Monitor h1 is immutable and cannot be updated."},

@@ -125,9 +125,20 @@ func replaceMembers(pool string, additiveOnly bool, list ...lb.MemberCreate) ste
 	return func(t *lb.LoadBalancer) error { return t.ReplaceMembers(pool, list, additiveOnly) }
 }
 
-// persistence is an update of a pool's session persistence.
+// persistence is an update of a pool's session persistence; options are names of further attributes with any value.
 func persistence(kind string, options ...string) lb.PoolAttrs {
-	return lb.PoolAttrs{Persistence: lb.Some(lb.SessionPersistence{Type: kind}), PersistenceOptions: options}
+	p := lb.SessionPersistence{Type: kind}
+	for _, o := range options {
+		switch o {
+		case "cookie_name":
+			p.CookieName = "session"
+		case "persistence_timeout":
+			p.TimeoutSec = new(int)
+		default:
+			p.CookieName = o
+		}
+	}
+	return lb.PoolAttrs{Persistence: lb.Some(p)}
 }
 
 // object finds any object of a tree.

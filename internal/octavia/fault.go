@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"poise/internal/lb"
 	"poise/internal/rest"
@@ -45,12 +46,13 @@ func errUnservedAction(action string) error {
 	return &lb.Error{Code: lb.Unsupported, Message: fmt.Sprintf("Provider '%s' does not support a requested action: %s", lb.Provider, action)}
 }
 
-// inPath turns the "not found" of an object that the URL names as a parent into the form that Octavia gives it.
+// inPath turns the "not found" of an object that the URL names as a parent into the form, and the spelling, that Octavia
+// gives it.
 func inPath(err error) error {
 	if lb.CodeOf(err) != lb.NotFound {
 		return err
 	}
-	return &refusal{status: http.StatusNotFound, message: err.Error(), routing: true, title: "Bad Request"}
+	return &refusal{status: http.StatusNotFound, message: strings.Replace(err.Error(), "L7 Policy", "L7Policy", 1), routing: true, title: "Bad Request"}
 }
 
 // statusOf is the HTTP status of each code of the domain.

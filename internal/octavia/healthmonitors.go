@@ -1,6 +1,7 @@
 package octavia
 
 import (
+	"encoding/json"
 	"iter"
 
 	"poise/internal/lb"
@@ -34,11 +35,12 @@ var healthMonitors = &resource{
 			name: "pools", use: composed,
 			read: func(o object) any { return []reference{{o.pool.ID}} },
 		},
-		httpOption("http_method", oneOf("GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "OPTIONS", "CONNECT", "PATCH")),
-		httpOption("url_path", urlPath),
-		httpOption("expected_codes", matching(`^(\d{3}(\s*,\s*\d{3})*)$|^(\d{3}-\d{3})$`)),
-		fixed("http_version", changeable, oneVersion("1.0", "1.1"), nil),
-		fixed("domain_name", changeable, text(lb.MaxName), nil),
+		httpOption("http_method", oneOf(lb.HTTPMethods...), func(m *lb.HealthMonitor) string { return m.HTTPMethod }),
+		httpOption("url_path", urlPath, func(m *lb.HealthMonitor) string { return m.URLPath }),
+		httpOption("expected_codes", matching(`^(\d{3}(\s*,\s*\d{3})*)$|^(\d{3}-\d{3})$`),
+			func(m *lb.HealthMonitor) string { return m.ExpectedCodes }),
+		{name: "http_version", use: changeable, kind: oneVersion(lb.HTTPVersions...), read: readHTTPVersion},
+		httpOption("domain_name", matching(domainName), func(m *lb.HealthMonitor) string { return m.DomainName }),
 		tagsAttribute,
 	}...),
 
@@ -53,35 +55,34 @@ var healthMonitors = &resource{
 	},
 	parent: func(c *call, in request) (lb.Snapshot, error) { return c.referredTo(lb.KindPool, "pool_id", in) },
 	create: func(t *lb.LoadBalancer, id string, in values) error {
-		attrs := monitorAttrs(in)
-		for _, name := range httpOptions {
-			if in[name] != nil { // null asks for nothing on create
-				attrs.HTTPOptions = append(attrs.HTTPOptions, name)
-			}
-		}
-		_, err := t.CreateHealthMonitor(get[string](in, "pool_id"), lb.HealthMonitorCreate{
-			HealthMonitorAttrs: attrs, ID: id, Type: get[string](in, "type"),
-		})
+		_, err := t.CreateHealthMonitor(get[string](in, "pool_id"), monitorCreate(id, in))
 		return err
 	},
 	update: func(t *lb.LoadBalancer, o object, in values) error {
-		attrs := monitorAttrs(in)
-		for _, name := range httpOptions {
-			if _, given := in[name]; given {
-				attrs.HTTPOptions = append(attrs.HTTPOptions, name)
-			}
-		}
-		_, err := t.UpdateHealthMonitor(o.base.ID, attrs)
+		_, err := t.UpdateHealthMonitor(o.base.ID, monitorAttrs(in))
 		return err
 	},
 	remove: func(t *lb.LoadBalancer, o object) error { return t.DeleteHealthMonitor(o.base.ID) },
 }
 
-// httpOptions are the attributes that only HTTP health monitors have.
-var httpOptions = []string{"http_method", "url_path", "expected_codes"}
+// domainName is a DNS name; underscores are allowed, as they are in use.
+const domainName = `^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?$`
 
-func httpOption(name string, kind kind) attribute {
-	return attribute{name: name, use: changeable, kind: kind, read: func(object) any { return nil }}
+// httpOption is an attribute that only HTTP health monitors have.
+func httpOption(name string, kind kind, read func(*lb.HealthMonitor) string) attribute {
+	return attribute{name: name, use: changeable, kind: kind, read: func(o object) any { return orNull(read(o.monitor)) }}
+}
+
+// readHTTPVersion shows a version as a number, 1.0 included.
+func readHTTPVersion(o object) any {
+	if o.monitor.HTTPVersion == "" {
+		return nil
+	}
+	return json.Number(o.monitor.HTTPVersion)
+}
+
+func monitorCreate(id string, in values) lb.HealthMonitorCreate {
+	return lb.HealthMonitorCreate{HealthMonitorAttrs: monitorAttrs(in), ID: id, Type: get[string](in, "type")}
 }
 
 func monitorAttrs(in values) lb.HealthMonitorAttrs {
@@ -91,5 +92,10 @@ func monitorAttrs(in values) lb.HealthMonitorAttrs {
 		TimeoutSec:     opt[int](in, "timeout"),
 		MaxRetries:     opt[int](in, "max_retries"),
 		MaxRetriesDown: opt[int](in, "max_retries_down"),
+		HTTPMethod:     opt[string](in, "http_method"),
+		URLPath:        opt[string](in, "url_path"),
+		ExpectedCodes:  opt[string](in, "expected_codes"),
+		HTTPVersion:    opt[string](in, "http_version"),
+		DomainName:     opt[string](in, "domain_name"),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -246,8 +247,16 @@ func dict(_ string, v any) (any, error) {
 }
 
 // tags is a list of strings.
-func tags(name string, v any) (any, error) {
-	list, err := list(maxTags)(name, v)
+func tags(name string, v any) (any, error) { return textList(maxTags, name, v) }
+
+// texts is a list of strings in their order.
+func texts(name string, v any) (any, error) { return textList(maxTexts, name, v) }
+
+// maxTexts bounds lists of references to the key manager and of names of protocols.
+const maxTexts = 1_000
+
+func textList(most int, name string, v any) (any, error) {
+	list, err := list(most)(name, v)
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +278,75 @@ const maxTags = 1_000
 func part(argument string, table attributes) kind {
 	return func(_ string, v any) (any, error) {
 		in, err := table.decode(argument, v, onCreate)
+		if err == nil {
+			err = in.check()
+		}
 		return in.values, err
+	}
+}
+
+// partList is a list of objects with attributes of their own.
+func partList(argument string, table attributes) kind {
+	return func(name string, v any) (any, error) {
+		list, err := list(maxList)(name, v)
+		if err != nil {
+			return nil, err
+		}
+		all := make([]values, 0, len(list.([]any)))
+		for _, item := range list.([]any) {
+			one, err := part(argument, table)(name, item)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, one.(values))
+		}
+		return all, nil
+	}
+}
+
+// noChildren is a list of objects, or one, that may be there only when a load balancer is made with all that is below it.
+func noChildren(name string, v any) (any, error) {
+	if isPreset(v, nil) {
+		return nil, nil
+	}
+	return nil, lb.ErrValidation(name, "%s can only be given when creating a fully populated loadbalancer.", name)
+}
+
+// line is a string without line breaks.
+func line(name string, v any) (any, error) {
+	s, err := text(lb.MaxName)(name, v)
+	if err == nil && strings.ContainsAny(s.(string), "\r\n") {
+		err = errInput(name, v, "Value should not have line breaks")
+	}
+	return s, err
+}
+
+// webURL is the whole address of something on the web.
+func webURL(name string, v any) (any, error) {
+	s, err := text(lb.MaxName)(name, v)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(s.(string))
+	odd := func(r rune) bool { return r <= ' ' || r == 0x7f }
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.ContainsFunc(s.(string), odd) {
+		return nil, errInput(name, v, "Value must be a valid URL string")
+	}
+	return s, nil
+}
+
+// oneNumber is one of some whole numbers.
+func oneNumber(numbers ...int) kind {
+	return func(name string, v any) (any, error) {
+		n, err := toInteger(v)
+		if err == nil && slices.Contains(numbers, int(n)) {
+			return int(n), nil
+		}
+		words := make([]string, len(numbers))
+		for i, number := range numbers {
+			words[i] = strconv.Itoa(number)
+		}
+		return nil, errInput(name, v, "Value should be one of: "+strings.Join(words, ", "))
 	}
 }
 

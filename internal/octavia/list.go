@@ -2,6 +2,7 @@ package octavia
 
 import (
 	"cmp"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -60,9 +61,9 @@ func (c *call) answerPage(q query, all []object, plural, links string, render fu
 	return nil
 }
 
-// visible are the objects in the scope of the request: of the pool that the URL names, or of one or all projects.
+// visible are the objects in the scope of the request: of the parent that the URL names, or of one or all projects.
 func (res *resource) visible(c *call) ([]object, error) {
-	if pool := c.r.PathValue("pool"); pool != "" {
+	if above := c.r.PathValue(res.above); above != "" {
 		s, err := res.holder(c, "")
 		if err != nil {
 			return nil, err
@@ -70,7 +71,7 @@ func (res *resource) visible(c *call) ([]object, error) {
 		if err := c.allows(s.Tree.ProjectID); err != nil {
 			return nil, err
 		}
-		return slices.Collect(res.objects(s, pool)), nil
+		return slices.Collect(res.objects(s, above)), nil
 	}
 	project, err := c.listScope()
 	if err != nil {
@@ -197,6 +198,8 @@ func equals(v any, want string) bool {
 		return strconv.Itoa(v) == want
 	case string:
 		return v == want
+	case json.Number:
+		return v.String() == want
 	default: // null equals nothing
 		return false
 	}

@@ -3,6 +3,9 @@ package octavia
 import (
 	"iter"
 	"net/netip"
+	"slices"
+
+	"github.com/google/uuid"
 
 	"poise/internal/lb"
 )
@@ -11,7 +14,7 @@ var listeners = &resource{
 	kind: lb.KindListener, policy: "listener", path: "/listeners",
 	envelope: "listener", plural: "listeners", argument: "listener_",
 
-	attributes: append(projectAttributes(), attributes{
+	attributes: slices.Concat(projectAttributes(), attributes{
 		idAttribute, nameAttribute,
 		description(func(o object) string { return o.listener.Description }),
 		provisioningAttribute, operatingAttribute, adminAttribute, createdAttribute, updatedAttribute,
@@ -44,22 +47,31 @@ var listeners = &resource{
 			name: "allowed_cidrs", use: changeable | composed, kind: networks,
 			read: func(o object) any { return cidrTexts(o.listener.AllowedCIDRs) },
 		},
-		fixed("insert_headers", changeable|composed, dict, map[string]any{}),
-		fixed("l7policies", onCreate|composed, list(maxList), []any{}),
-		fixed("default_pool", onCreate|hidden|composed, dict, nil),
-		fixed("default_tls_container_ref", changeable, text(lb.MaxName), nil),
-		fixed("sni_container_refs", changeable|composed, list(maxList), []any{}),
-		fixed("client_ca_tls_container_ref", changeable, text(lb.MaxName), nil),
-		fixed("client_authentication", changeable, oneOf("NONE", "OPTIONAL", "MANDATORY"), "NONE"),
-		fixed("client_crl_container_ref", changeable, text(lb.MaxName), nil),
-		fixed("tls_ciphers", changeable, text(maxCiphers), nil),
-		fixed("tls_versions", changeable|composed, list(maxList), nil),
-		fixed("alpn_protocols", changeable|composed, list(maxList), nil),
-		fixed("hsts_max_age", changeable, integer(0, unlimited), nil),
-		fixed("hsts_include_subdomains", changeable, boolean, false),
-		fixed("hsts_preload", changeable, boolean, false),
+		{name: "insert_headers", use: changeable | composed, kind: headers, read: readHeaders},
+		{
+			name: "l7policies", use: onCreate | composed, kind: noChildren,
+			read: func(o object) any { return references(o.listener.Policies) },
+		},
+		{name: "default_pool", use: onCreate | hidden | composed, kind: noChildren},
+		secret("default_tls_container_ref", func(o object) string { return o.listener.DefaultTLSContainerRef }),
+		{
+			name: "sni_container_refs", use: changeable | composed, kind: texts,
+			read: func(o object) any { return append([]string{}, o.listener.SNIContainerRefs...) },
+		},
+		secret("client_ca_tls_container_ref", func(o object) string { return o.listener.ClientCATLSContainerRef }),
+		{
+			name: "client_authentication", use: changeable, kind: oneOf(lb.ClientAuthentications...),
+			read: func(o object) any { return o.listener.ClientAuthentication },
+		},
+		secret("client_crl_container_ref", func(o object) string { return o.listener.ClientCRLContainerRef }),
+		{name: "hsts_max_age", use: changeable, kind: integer(0, unlimited), read: readHSTSMaxAge},
+		{
+			name: "hsts_include_subdomains", use: changeable, kind: boolean,
+			read: func(o object) any { return o.listener.HSTSIncludeSubdomains },
+		},
+		{name: "hsts_preload", use: changeable, kind: boolean, read: func(o object) any { return o.listener.HSTSPreload }},
 		tagsAttribute,
-	}...),
+	}, handshakeAttributes(func(o object) lb.Handshake { return o.listener.Handshake })),
 
 	objects: func(s lb.Snapshot, _ string) iter.Seq[object] {
 		return func(yield func(object) bool) {
@@ -74,21 +86,32 @@ var listeners = &resource{
 		return c.referredTo(lb.KindLoadBalancer, "loadbalancer_id", in)
 	},
 	create: func(t *lb.LoadBalancer, id string, in values) error {
-		_, err := t.CreateListener(lb.ListenerCreate{
-			ListenerAttrs: listenerAttrs(in), ID: id,
-			Protocol: get[string](in, "protocol"), ProtocolPort: get[int](in, "protocol_port"),
-		})
+		_, err := t.CreateListener(listenerCreate(id, in))
 		return err
 	},
 	update: func(t *lb.LoadBalancer, o object, in values) error {
 		_, err := t.UpdateListener(o.base.ID, listenerAttrs(in))
 		return err
 	},
-	remove: func(t *lb.LoadBalancer, o object) error { return t.DeleteListener(o.base.ID) },
+	references: func(o object) lb.References { return o.listener.References() },
+	remove:     func(t *lb.LoadBalancer, o object) error { return t.DeleteListener(o.base.ID) },
 }
 
-// maxCiphers bounds a list of ciphers, in characters.
-const maxCiphers = 2_048
+// listenerCreate is a new listener, with what is below it where the request may say so.
+func listenerCreate(id string, in values) lb.ListenerCreate {
+	l := lb.ListenerCreate{
+		ListenerAttrs: listenerAttrs(in), ID: id,
+		Protocol: get[string](in, "protocol"), ProtocolPort: get[int](in, "protocol_port"),
+	}
+	if p := get[values](in, "default_pool"); p != nil {
+		pool := poolCreate(uuid.NewString(), p)
+		l.DefaultPool = &pool
+	}
+	for _, p := range get[[]values](in, "l7policies") {
+		l.Policies = append(l.Policies, policyCreate(uuid.NewString(), p))
+	}
+	return l
+}
 
 func listenerAttrs(in values) lb.ListenerAttrs {
 	return lb.ListenerAttrs{
@@ -101,6 +124,17 @@ func listenerAttrs(in values) lb.ListenerAttrs {
 		TimeoutMemberDataMs:    opt[int](in, "timeout_member_data"),
 		TimeoutTCPInspectMs:    opt[int](in, "timeout_tcp_inspect"),
 		AllowedCIDRs:           opt[[]netip.Prefix](in, "allowed_cidrs"),
+		InsertHeaders:          opt[map[string]*string](in, "insert_headers"),
+
+		DefaultTLSContainerRef:  opt[string](in, "default_tls_container_ref"),
+		SNIContainerRefs:        opt[[]string](in, "sni_container_refs"),
+		ClientCATLSContainerRef: opt[string](in, "client_ca_tls_container_ref"),
+		ClientCRLContainerRef:   opt[string](in, "client_crl_container_ref"),
+		ClientAuthentication:    opt[string](in, "client_authentication"),
+		HandshakeAttrs:          handshake(in),
+		HSTSMaxAgeSec:           opt[int](in, "hsts_max_age"),
+		HSTSIncludeSubdomains:   opt[bool](in, "hsts_include_subdomains"),
+		HSTSPreload:             opt[bool](in, "hsts_preload"),
 	}
 }
 
@@ -110,6 +144,42 @@ func timeout(name string, read func(*lb.Listener) int) attribute {
 		name: name, use: changeable, kind: integer(0, lb.MaxTimeoutMs),
 		read: func(o object) any { return read(o.listener) },
 	}
+}
+
+// headers are names and values of HTTP headers; a value may be null.
+func headers(name string, v any) (any, error) {
+	given, err := dict(name, v)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]*string{}
+	for header, value := range given.(map[string]any) {
+		if value == nil {
+			all[header] = nil
+			continue
+		}
+		s, err := text(lb.MaxName)(name, value)
+		if err != nil {
+			return nil, err
+		}
+		value := s.(string)
+		all[header] = &value
+	}
+	return all, nil
+}
+
+func readHeaders(o object) any {
+	if o.listener.InsertHeaders == nil {
+		return map[string]any{}
+	}
+	return o.listener.InsertHeaders
+}
+
+func readHSTSMaxAge(o object) any {
+	if o.listener.HSTSMaxAgeSec == nil {
+		return nil
+	}
+	return *o.listener.HSTSMaxAgeSec
 }
 
 // cidrTexts shows networks; none at all is null, never an empty list.

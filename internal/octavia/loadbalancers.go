@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"poise/internal/lb"
+	"poise/internal/rest"
 )
 
 var loadBalancers = &resource{
@@ -22,16 +23,21 @@ var loadBalancers = &resource{
 		{name: "vip_port_id", use: onCreate, kind: identity, read: func(o object) any { return orNull(o.Tree.VIP.PortID) }},
 		{name: "vip_subnet_id", use: onCreate, kind: identity, read: func(o object) any { return orNull(o.Tree.VIP.SubnetID) }},
 		{name: "vip_network_id", use: onCreate, kind: identity, read: func(o object) any { return orNull(o.Tree.VIP.NetworkID) }},
-		fixed("vip_qos_policy_id", changeable, identity, nil),
-		fixed("vip_sg_ids", changeable|composed, list(maxList), []any{}),
-		fixed("vip_vnic_type", 0, nil, "normal"),
-		fixed("additional_vips", onCreate|composed, list(maxList), []any{}),
+		{name: "vip_qos_policy_id", use: changeable, kind: identity, read: func(o object) any { return orNull(o.Tree.VIP.QoSPolicyID) }},
 		{
-			name: "listeners", use: onCreate | composed, kind: list(maxList), unserved: true,
+			name: "vip_sg_ids", use: changeable | composed, kind: identities,
+			read: func(o object) any { return append([]string{}, o.Tree.VIP.SecurityGroupIDs...) },
+		},
+		fixed("vip_vnic_type", 0, nil, "normal"),
+		{name: "additional_vips", use: onCreate | composed, kind: additionalVIPs, read: readAdditionalVIPs},
+		{
+			name: "listeners", use: onCreate | composed,
+			kind: partList("load_balancer.loadbalancer.listeners", nestedListeners("load_balancer.loadbalancer.listeners")),
 			read: func(o object) any { return references(o.Tree.Listeners) },
 		},
 		{
-			name: "pools", use: onCreate | composed, kind: list(maxList), unserved: true,
+			name: "pools", use: onCreate | composed,
+			kind: partList("load_balancer.loadbalancer.pools", nestedPools("load_balancer.loadbalancer.pools")),
 			read: func(o object) any { return references(o.Tree.Pools) },
 		},
 		{name: "provider", use: onCreate, kind: text(lb.MaxProviderName), read: func(o object) any { return o.Tree.Provider }},
@@ -50,10 +56,10 @@ var loadBalancers = &resource{
 }
 
 func loadBalancerAttrs(in values) lb.LoadBalancerAttrs {
-	return lb.LoadBalancerAttrs{Common: common(in), Description: opt[string](in, "description")}
+	return lb.LoadBalancerAttrs{Common: common(in), Description: opt[string](in, "description"), VIPOptions: vipOptions(in)}
 }
 
-// postLoadBalancer makes a load balancer. Octavia answers with the whole tree below it, which is still empty.
+// postLoadBalancer makes a load balancer. Octavia answers with the whole tree below it.
 func postLoadBalancer(c *call) error {
 	if err := c.refuseArguments(); err != nil {
 		return err
@@ -70,6 +76,9 @@ func postLoadBalancer(c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := c.allowsGroups(in, project); err != nil {
+		return err
+	}
 	if err := checkLoadBalancer(in); err != nil {
 		return err
 	}
@@ -80,12 +89,29 @@ func postLoadBalancer(c *call) error {
 	if err := in.check(); err != nil {
 		return err
 	}
-	id := uuid.NewString()
-	s, err := c.Control.Create(c.r.Context(), c.caller, lb.LoadBalancerCreate{
-		LoadBalancerAttrs: loadBalancerAttrs(in.values), ID: id, ProjectID: project,
-		Provider: provider, Placement: placement,
-	}, vipRequest(id, project, in.values))
-	return loadBalancers.answerChanged(c, http.StatusCreated, s, id, err)
+	create := loadBalancerCreate(uuid.NewString(), project, in.values)
+	create.Provider, create.Placement = provider, placement
+	if err := c.checkGraph(create); err != nil {
+		return err
+	}
+	s, err := c.Control.Create(c.r.Context(), c.caller, create, vipRequest(create.ID, project, in.values))
+	if err != nil {
+		return err
+	}
+	rest.WriteJSON(c.w, http.StatusCreated, map[string]any{loadBalancers.envelope: expanded(s)})
+	return nil
+}
+
+// loadBalancerCreate is a new load balancer with what is to be below it.
+func loadBalancerCreate(id, project string, in values) lb.LoadBalancerCreate {
+	create := lb.LoadBalancerCreate{LoadBalancerAttrs: loadBalancerAttrs(in), ID: id, ProjectID: project}
+	for _, l := range get[[]values](in, "listeners") {
+		create.Listeners = append(create.Listeners, listenerCreate(uuid.NewString(), l))
+	}
+	for _, p := range get[[]values](in, "pools") {
+		create.Pools = append(create.Pools, poolCreate(uuid.NewString(), p))
+	}
+	return create
 }
 
 // checkLoadBalancer refuses a load balancer without a VIP.
@@ -94,7 +120,7 @@ func checkLoadBalancer(in request) error {
 	if vip.PortID == "" && vip.NetworkID == "" && vip.SubnetID == "" {
 		return lb.ErrValidation("", "VIP must contain one of: vip_port_id, vip_network_id, vip_subnet_id.")
 	}
-	return in.check()
+	return nil
 }
 
 func vipRequest(id, project string, in values) lb.VIPRequest {
@@ -104,6 +130,9 @@ func vipRequest(id, project string, in values) lb.VIPRequest {
 		NetworkID: get[string](in, "vip_network_id"),
 		SubnetID:  get[string](in, "vip_subnet_id"),
 		Address:   get[netip.Addr](in, "vip_address"),
+
+		Additional: get[[]lb.AdditionalVIP](in, "additional_vips"),
+		VIPOptions: vipOptions(in).Added(lb.VIPOptions{}),
 	}
 }
 

@@ -14,6 +14,8 @@ var members = &resource{
 	kind: lb.KindMember, policy: "member", path: "/pools/{pool}/members",
 	envelope: "member", plural: "members", argument: "member_",
 
+	above: "pool", aboveKind: lb.KindPool,
+
 	attributes: append(projectAttributes(), attributes{
 		idAttribute, nameAttribute, provisioningAttribute, operatingAttribute, adminAttribute, createdAttribute, updatedAttribute,
 		{

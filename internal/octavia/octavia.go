@@ -20,13 +20,14 @@ import (
 
 // Config is what an [API] works with.
 type Config struct {
-	Control     Control
-	Quotas      Quotas
-	Offers      Offers
-	Verifier    rest.Verifier
-	PublicURL   string // the public address of this API, without a trailing slash; links begin with it
-	IdentityURL string // the public address of the identity API, told to clients without a valid token
-	Log         *slog.Logger
+	Control      Control
+	Certificates Certificates
+	Quotas       Quotas
+	Offers       Offers
+	Verifier     rest.Verifier
+	PublicURL    string // the public address of this API, without a trailing slash; links begin with it
+	IdentityURL  string // the public address of the identity API, told to clients without a valid token
+	Log          *slog.Logger
 
 	RBAC         RBAC // "" means [RBACDefault]
 	EnforceScope bool // refuse tokens that are not of a project

@@ -20,6 +20,8 @@ var policies = map[string]rule{
 	"loadbalancer:put":            write,
 	"loadbalancer:delete":         write,
 	"loadbalancer:put_failover":   admin,
+	"loadbalancer:post:vip_sg_ids": write,
+	"loadbalancer:put:vip_sg_ids":  write,
 
 	"listener:get_all":        read,
 	"listener:get_all-global": readGlobal,
@@ -48,6 +50,19 @@ var policies = map[string]rule{
 	"healthmonitor:post":           write,
 	"healthmonitor:put":            write,
 	"healthmonitor:delete":         write,
+
+	"l7policy:get_all":        read,
+	"l7policy:get_all-global": readGlobal,
+	"l7policy:get_one":        read,
+	"l7policy:post":           write,
+	"l7policy:put":            write,
+	"l7policy:delete":         write,
+
+	"l7rule:get_all": read,
+	"l7rule:get_one": read,
+	"l7rule:post":    write,
+	"l7rule:put":     write,
+	"l7rule:delete":  write,
 
 	"provider:get_all": read,
 
@@ -107,13 +122,13 @@ const (
 
 // What a role stands for.
 const (
-	grantAdmin    = "admin"   // everything
-	grantWatcher  = "watcher" // reads of all projects
-	grantQuotas   = "quotas"  // all quotas
-	grantMember   = "member"  // changes of the own project
-	grantReader   = "reader"  // reads of the own project
-	grantService  = "service" // reads of pools' members
-	anybodyInHere = ""        // in place of a role: every caller with a token
+	grantAdmin    = "admin"    // everything
+	grantWatcher  = "watcher"  // reads of all projects
+	grantQuotas   = "quotas"   // all quotas
+	grantMember   = "member"   // changes of the own project
+	grantReader   = "reader"   // reads of the own project
+	grantService  = "service"  // reads of pools' members
+	anybodyInHere = ""         // in place of a role: every caller with a token
 )
 
 var keystoneGrants = map[string]string{

@@ -2,6 +2,10 @@ package octavia
 
 import (
 	"iter"
+	"net/netip"
+	"slices"
+
+	"github.com/google/uuid"
 
 	"poise/internal/lb"
 )
@@ -10,7 +14,7 @@ var pools = &resource{
 	kind: lb.KindPool, policy: "pool", path: "/pools",
 	envelope: "pool", plural: "pools", argument: "pool_",
 
-	attributes: append(projectAttributes(), attributes{
+	attributes: slices.Concat(projectAttributes(), attributes{
 		idAttribute, nameAttribute,
 		description(func(o object) string { return o.pool.Description }),
 		provisioningAttribute, operatingAttribute, adminAttribute, createdAttribute, updatedAttribute,
@@ -37,20 +41,17 @@ var pools = &resource{
 			read: func(o object) any { return references(o.Tree.ListenersOf(o.pool.ID)) },
 		},
 		{
-			name: "members", use: onCreate | composed, kind: list(maxList), unserved: true,
+			name: "members", use: onCreate | composed, kind: noChildren,
 			read: func(o object) any { return references(o.pool.Members) },
 		},
-		fixed("healthmonitor", onCreate|hidden|composed, dict, nil),
+		{name: "healthmonitor", use: onCreate | hidden | composed, kind: noChildren},
 		{name: "healthmonitor_id", read: readMonitorID},
-		fixed("tls_enabled", changeable, boolean, false),
-		fixed("tls_container_ref", changeable, text(lb.MaxName), nil),
-		fixed("ca_tls_container_ref", changeable, text(lb.MaxName), nil),
-		fixed("crl_container_ref", changeable, text(lb.MaxName), nil),
-		fixed("tls_ciphers", changeable, text(maxCiphers), nil),
-		fixed("tls_versions", changeable|composed, list(maxList), nil),
-		fixed("alpn_protocols", changeable|composed, list(maxList), nil),
+		{name: "tls_enabled", use: changeable, kind: boolean, read: func(o object) any { return o.pool.TLSEnabled }},
+		secret("tls_container_ref", func(o object) string { return o.pool.TLSContainerRef }),
+		secret("ca_tls_container_ref", func(o object) string { return o.pool.CATLSContainerRef }),
+		secret("crl_container_ref", func(o object) string { return o.pool.CRLContainerRef }),
 		tagsAttribute,
-	}...),
+	}, handshakeAttributes(func(o object) lb.Handshake { return o.pool.Handshake })),
 
 	objects: func(s lb.Snapshot, _ string) iter.Seq[object] {
 		return func(yield func(object) bool) {
@@ -72,17 +73,15 @@ var pools = &resource{
 		}
 	},
 	create: func(t *lb.LoadBalancer, id string, in values) error {
-		_, err := t.CreatePool(lb.PoolCreate{
-			PoolAttrs: poolAttrs(in), ID: id,
-			Protocol: get[string](in, "protocol"), ListenerID: get[string](in, "listener_id"),
-		})
+		_, err := t.CreatePool(poolCreate(id, in))
 		return err
 	},
 	update: func(t *lb.LoadBalancer, o object, in values) error {
 		_, err := t.UpdatePool(o.base.ID, poolAttrs(in))
 		return err
 	},
-	remove: func(t *lb.LoadBalancer, o object) error { return t.DeletePool(o.base.ID) },
+	references: func(o object) lb.References { return o.pool.References() },
+	remove:     func(t *lb.LoadBalancer, o object) error { return t.DeletePool(o.base.ID) },
 }
 
 // persistenceAttributes are those of a pool's session_persistence.
@@ -94,21 +93,46 @@ var persistenceAttributes = attributes{
 }
 
 func poolAttrs(in values) lb.PoolAttrs {
-	attrs := lb.PoolAttrs{
-		Common:      common(in),
-		Description: opt[string](in, "description"),
-		Algorithm:   algorithm(in),
+	return lb.PoolAttrs{
+		Common:            common(in),
+		Description:       opt[string](in, "description"),
+		Algorithm:         algorithm(in),
+		Persistence:       persistence(opt[values](in, "session_persistence")),
+		TLSEnabled:        opt[bool](in, "tls_enabled"),
+		TLSContainerRef:   opt[string](in, "tls_container_ref"),
+		CATLSContainerRef: opt[string](in, "ca_tls_container_ref"),
+		CRLContainerRef:   opt[string](in, "crl_container_ref"),
+		HandshakeAttrs:    handshake(in),
 	}
-	if persistence := opt[values](in, "session_persistence"); persistence.Set {
-		attrs.Persistence.Set, attrs.Persistence.Null = true, persistence.Null
-		attrs.Persistence.Value.Type = get[string](persistence.Value, "type")
-		for _, name := range []string{"cookie_name", "persistence_timeout", "persistence_granularity"} {
-			if persistence.Value[name] != nil {
-				attrs.PersistenceOptions = append(attrs.PersistenceOptions, name)
-			}
-		}
+}
+
+// poolCreate is a new pool, with what is below it where the request may say so.
+func poolCreate(id string, in values) lb.PoolCreate {
+	p := lb.PoolCreate{
+		PoolAttrs: poolAttrs(in), ID: id,
+		Protocol: get[string](in, "protocol"), ListenerID: get[string](in, "listener_id"),
+		NameOnly: len(in) == 1 && in["name"] != nil,
 	}
-	return attrs
+	for _, m := range get[[]values](in, "members") {
+		p.Members = append(p.Members, memberCreate(uuid.NewString(), m))
+	}
+	if h := get[values](in, "healthmonitor"); h != nil {
+		monitor := monitorCreate(uuid.NewString(), h)
+		p.Monitor = &monitor
+	}
+	return p
+}
+
+func persistence(in lb.Opt[values]) lb.Opt[lb.SessionPersistence] {
+	all := lb.Opt[lb.SessionPersistence]{Set: in.Set, Null: in.Null}
+	all.Value = lb.SessionPersistence{
+		Type: get[string](in.Value, "type"), CookieName: get[string](in.Value, "cookie_name"),
+		Granularity: get[netip.Addr](in.Value, "persistence_granularity"),
+	}
+	if seconds, ok := in.Value["persistence_timeout"].(int); ok {
+		all.Value.TimeoutSec = &seconds
+	}
+	return all
 }
 
 func algorithm(in values) lb.Opt[lb.Algorithm] {
@@ -120,9 +144,15 @@ func readPersistence(o object) any {
 	if o.pool.Persistence == nil {
 		return nil
 	}
-	return map[string]any{
-		"type": o.pool.Persistence.Type, "cookie_name": nil, "persistence_timeout": nil, "persistence_granularity": nil,
+	stored := o.pool.Persistence
+	shown := map[string]any{
+		"type": stored.Type, "cookie_name": orNull(stored.CookieName),
+		"persistence_timeout": nil, "persistence_granularity": ipText(stored.Granularity),
 	}
+	if stored.TimeoutSec != nil {
+		shown["persistence_timeout"] = *stored.TimeoutSec
+	}
+	return shown
 }
 
 // readMonitorID leaves the attribute out of a pool without health monitor, as Octavia does: the openstack client shows

@@ -1,9 +1,11 @@
 package octavia
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -20,11 +22,17 @@ type resource struct {
 	envelope string
 	plural   string // in lists, also with "_links"
 	argument string // Octavia's name for the body, in its messages
+	// argumentOnUpdate is that name in updates, "" when it is the same.
+	argumentOnUpdate string
+
+	// above is the wildcard of the path that names the object's parent, and aboveKind what that is; "" when paths name none.
+	above     string
+	aboveKind lb.Kind
 
 	attributes attributes
 
-	// objects visits the objects of this kind in a load balancer's tree; of one pool when poolID is not "".
-	objects func(s lb.Snapshot, poolID string) iter.Seq[object]
+	// objects visits the objects of this kind in a load balancer's tree; of one parent when the path names it.
+	objects func(s lb.Snapshot, parentID string) iter.Seq[object]
 
 	// parent finds what a new object will belong to.
 	parent func(c *call, in request) (lb.Snapshot, error)
@@ -32,7 +40,9 @@ type resource struct {
 	look   func(c *call, in request) error
 	create func(t *lb.LoadBalancer, id string, in values) error
 	update func(t *lb.LoadBalancer, o object, in values) error
-	remove func(t *lb.LoadBalancer, o object) error
+	// references are what an object refers to in the key manager; nil when there is nothing to refer with.
+	references func(o object) lb.References
+	remove     func(t *lb.LoadBalancer, o object) error
 }
 
 // object is one object as answers show it: of a load balancer's tree, with what is above it, or one of those that are no
@@ -44,6 +54,8 @@ type object struct {
 	pool     *lb.Pool // of a pool, a member, a health monitor
 	member   *lb.Member
 	monitor  *lb.HealthMonitor
+	policy   *lb.L7Policy // of a policy, a rule
+	rule     *lb.L7Rule
 
 	offer   *lb.Offer
 	profile *lb.Profile
@@ -101,7 +113,7 @@ func (res *resource) post(c *call) error {
 		}
 	}
 	id := uuid.NewString()
-	s, err = c.Control.Change(c.r.Context(), s.Tree.ID, func(t *lb.LoadBalancer) error { return res.create(t, id, in.values) })
+	s, err = res.change(c, s, id, in, func(t *lb.LoadBalancer) error { return res.create(t, id, in.values) })
 	return res.answerChanged(c, http.StatusCreated, s, id, err)
 }
 
@@ -110,7 +122,7 @@ func (res *resource) put(c *call) error {
 	if err := c.refuseArguments(); err != nil {
 		return err
 	}
-	in, err := c.attributes(res.attributes, res.argument, res.envelope, onUpdate)
+	in, err := c.attributes(res.attributes, cmp.Or(res.argumentOnUpdate, res.argument), res.envelope, onUpdate)
 	if err != nil {
 		return err
 	}
@@ -121,8 +133,32 @@ func (res *resource) put(c *call) error {
 	if err := in.check(); err != nil {
 		return err
 	}
-	s, err := c.Control.Change(c.r.Context(), o.Tree.ID, func(t *lb.LoadBalancer) error { return res.update(t, o, in.values) })
+	s, err := res.change(c, o.Snapshot, o.base.ID, in, func(t *lb.LoadBalancer) error { return res.update(t, o, in.values) })
 	return res.answerChanged(c, http.StatusOK, s, o.base.ID, err)
+}
+
+// change commits a change of one object. What it refers to in the key manager is looked at before, on a copy of the tree:
+// rules that refuse the change go first.
+func (res *resource) change(c *call, s lb.Snapshot, id string, in request, change func(*lb.LoadBalancer) error) (lb.Snapshot, error) {
+	if res.references != nil && in.refers() {
+		draft := lb.Snapshot{Tree: s.Tree.Next(time.Now())}
+		if err := change(draft.Tree); err != nil {
+			return lb.Snapshot{}, err
+		}
+		if err := c.checkReferences(res.referencesIn(s, id), res.referencesIn(draft, id)); err != nil {
+			return lb.Snapshot{}, err
+		}
+	}
+	return c.Control.Change(c.r.Context(), s.Tree.ID, change)
+}
+
+// referencesIn are the references of an object, none when it is not in the tree.
+func (res *resource) referencesIn(s lb.Snapshot, id string) lb.References {
+	o, err := res.in(s, "", id)
+	if err != nil {
+		return lb.References{}
+	}
+	return res.references(o)
 }
 
 // delete removes an object.
@@ -154,7 +190,7 @@ func (res *resource) find(c *call) (object, error) {
 	if err != nil {
 		return object{}, err
 	}
-	o, err := res.in(s, c.r.PathValue("pool"), id)
+	o, err := res.in(s, c.r.PathValue(res.above), id)
 	if err != nil {
 		return object{}, err
 	}
@@ -163,8 +199,8 @@ func (res *resource) find(c *call) (object, error) {
 
 // holder reads the load balancer that holds the object of the URL, or its parent when the URL names one.
 func (res *resource) holder(c *call, id string) (lb.Snapshot, error) {
-	if pool := c.r.PathValue("pool"); pool != "" {
-		s, err := c.Control.Holder(c.r.Context(), lb.KindPool, pool)
+	if above := c.r.PathValue(res.above); above != "" {
+		s, err := c.Control.Holder(c.r.Context(), res.aboveKind, above)
 		return s, inPath(err)
 	}
 	return snapshot(c.r.Context(), c.Control, res.kind, id)
@@ -179,8 +215,8 @@ func snapshot(ctx context.Context, control Control, kind lb.Kind, id string) (lb
 }
 
 // in finds an object in a tree.
-func (res *resource) in(s lb.Snapshot, poolID, id string) (object, error) {
-	for o := range res.objects(s, poolID) {
+func (res *resource) in(s lb.Snapshot, parentID, id string) (object, error) {
+	for o := range res.objects(s, parentID) {
 		if o.base.ID == id {
 			return o, nil
 		}
@@ -193,7 +229,7 @@ func (res *resource) answerChanged(c *call, status int, s lb.Snapshot, id string
 	if err != nil {
 		return err
 	}
-	o, err := res.in(s, c.r.PathValue("pool"), id)
+	o, err := res.in(s, c.r.PathValue(res.above), id)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ func table() []route {
 	all := []route{
 		{"GET", "/octavia", "", version},
 		{"POST", "/loadbalancers", "loadbalancer:post", postLoadBalancer},
+		{"PUT", "/loadbalancers/{id}", "loadbalancer:put", putLoadBalancer},
 		{"DELETE", "/loadbalancers/{id}", "loadbalancer:delete", deleteLoadBalancer},
 		{"GET", "/loadbalancers/{id}/stats", "loadbalancer:get_stats", loadBalancerStats},
 		{"GET", "/loadbalancers/{id}/status", "loadbalancer:get_status", loadBalancerStatus},
@@ -45,7 +46,7 @@ func table() []route {
 	for _, k := range catalogues {
 		all = append(all, k.routes()...)
 	}
-	for _, res := range []*resource{loadBalancers, listeners, pools, members, healthMonitors} {
+	for _, res := range []*resource{loadBalancers, listeners, pools, members, healthMonitors, l7Policies, l7Rules} {
 		for _, r := range res.routes() {
 			taken := func(own route) bool { return own.method == r.method && own.pattern == r.pattern }
 			if !slices.ContainsFunc(all, taken) {
@@ -53,31 +54,7 @@ func table() []route {
 			}
 		}
 	}
-	for _, r := range unserved {
-		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
-			all = append(all, route{method, r.pattern, r.policy, refuseUnserved})
-		}
-	}
 	return all
-}
-
-// unserved are the paths that Octavia has and poise does not serve, with the policy of those that are for
-// administrators alone.
-var unserved = []struct{ pattern, policy string }{
-	{"/l7policies", ""},
-	{"/l7policies/{id}", ""},
-	{"/l7policies/{id}/rules", ""},
-	{"/l7policies/{id}/rules/{rule}", ""},
-}
-
-// refuseUnserved answers in the way of a provider driver that cannot do what is asked.
-func refuseUnserved(c *call) error {
-	if c.policy != "" {
-		if err := c.allows(c.caller.ProjectID); err != nil {
-			return err
-		}
-	}
-	return errUnservedAction(c.r.Method + " " + c.r.URL.Path)
 }
 
 // routes spells the table out for every prefix.

@@ -28,4 +28,12 @@ type Control interface {
 	Counters(ctx context.Context, loadBalancerID string) (map[string]lb.Counters, error)
 	// SubnetVisible refuses a subnet that the caller cannot see.
 	SubnetVisible(ctx context.Context, caller rest.Caller, subnetID string) error
+	// VIPOptionsVisible refuses a QoS policy or a security group that the caller cannot see.
+	VIPOptionsVisible(ctx context.Context, caller rest.Caller, options lb.VIPOptions) error
+}
+
+// Certificates looks at what objects with TLS refer to in the key manager.
+type Certificates interface {
+	// Check refuses, with an [*lb.Error], references that lead to nothing that the caller can use.
+	Check(ctx context.Context, caller rest.Caller, refs lb.References) error
 }

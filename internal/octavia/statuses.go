@@ -2,6 +2,7 @@ package octavia
 
 import (
 	"net/http"
+	"slices"
 
 	"poise/internal/lb"
 	"poise/internal/rest"
@@ -62,7 +63,7 @@ func listenerStatus(o object) map[string]any {
 	status := statusOfObject(o)
 	below := []any{}
 	for p := range pools.objects(o.Snapshot, "") {
-		if p.pool.ID == o.listener.DefaultPoolID {
+		if slices.Contains(o.listener.PoolIDs(), p.pool.ID) {
 			below = append(below, poolStatus(p))
 		}
 	}

@@ -130,42 +130,10 @@ func assemble(root loadBalancerRow, objects []objectRow, observation observation
 			return lb.Snapshot{}, fmt.Errorf("observation: %w", err)
 		}
 	}
-	pools := map[string]*lb.Pool{}
-	for _, row := range objects { // a pool always comes before what it holds, as it is older or was listed first
-		if row.Kind == lb.KindPool {
-			p := &lb.Pool{}
-			pools[row.ID] = p
-			snapshot.Tree.Pools = append(snapshot.Tree.Pools, p)
-		}
-	}
-	for _, row := range objects {
-		if err := json.Unmarshal([]byte(row.Body), place(snapshot.Tree, pools, row)); err != nil {
-			return lb.Snapshot{}, fmt.Errorf("%s %s: %w", row.Kind, row.ID, err)
-		}
+	if err := place(snapshot.Tree, objects); err != nil {
+		return lb.Snapshot{}, err
 	}
 	return snapshot, nil
-}
-
-// place finds where in the tree the row's object belongs and makes room for it there.
-func place(t *lb.LoadBalancer, pools map[string]*lb.Pool, row objectRow) any {
-	parent := pools[row.ParentID]
-	switch {
-	case row.Kind == lb.KindListener:
-		l := &lb.Listener{}
-		t.Listeners = append(t.Listeners, l)
-		return l
-	case row.Kind == lb.KindPool:
-		return pools[row.ID]
-	case row.Kind == lb.KindMember && parent != nil:
-		m := &lb.Member{}
-		parent.Members = append(parent.Members, m)
-		return m
-	case row.Kind == lb.KindHealthMonitor && parent != nil:
-		parent.Monitor = &lb.HealthMonitor{}
-		return parent.Monitor
-	default:
-		return nil // json.Unmarshal refuses nil: a row without a place is damage, and said so
-	}
 }
 
 func insert(ctx context.Context, tx bun.Tx, t *lb.LoadBalancer) error {
