@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 
@@ -229,7 +230,7 @@ func (c *cloud) ids(who rest.Caller, plural, query string) []string {
 		c.t.Fatalf("list of %s: %d %v", plural, status, answer)
 	}
 	ids := []string{}
-	for _, one := range answer[plural].([]any) {
+	for _, one := range answer[strings.ReplaceAll(plural, "-", "_")].([]any) {
 		ids = append(ids, id(one.(object)))
 	}
 	return ids
