@@ -48,10 +48,12 @@ type Network interface {
 	ReleaseVIP(ctx context.Context, loadBalancerID string) error
 	// VIPOwners are the ids of the load balancers that have ports.
 	VIPOwners(ctx context.Context) ([]string, error)
-	// Attachment says how a port is plugged.
-	Attachment(ctx context.Context, portID string) (fabric.Port, error)
+	// AttachVIP brings a VIP's port to the VIP's options and says how it is plugged.
+	AttachVIP(ctx context.Context, vip lb.VIP) (fabric.Port, error)
 	// SubnetVisible refuses a subnet that the caller cannot see.
 	SubnetVisible(ctx context.Context, caller rest.Caller, subnetID string) error
+	// VIPOptionsVisible refuses a QoS policy or a security group that the caller cannot see.
+	VIPOptionsVisible(ctx context.Context, caller rest.Caller, options lb.VIPOptions) error
 }
 
 // Control is the control plane of one poise.
@@ -225,6 +227,11 @@ func (c *Control) List(ctx context.Context, projectID string) ([]lb.Snapshot, er
 // SubnetVisible refuses a subnet that the caller cannot see.
 func (c *Control) SubnetVisible(ctx context.Context, caller rest.Caller, subnetID string) error {
 	return c.network.SubnetVisible(ctx, caller, subnetID)
+}
+
+// VIPOptionsVisible refuses a QoS policy or a security group that the caller cannot see.
+func (c *Control) VIPOptionsVisible(ctx context.Context, caller rest.Caller, options lb.VIPOptions) error {
+	return c.network.VIPOptionsVisible(ctx, caller, options)
 }
 
 // Counters reads the statistics of a load balancer's listeners by their ids.

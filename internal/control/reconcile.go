@@ -77,7 +77,7 @@ func (c *Control) apply(ctx context.Context, t *lb.LoadBalancer) error {
 }
 
 func (c *Control) attachAndApply(ctx context.Context, t *lb.LoadBalancer) error {
-	port, err := c.network.Attachment(ctx, t.VIP.PortID)
+	port, err := c.network.AttachVIP(ctx, t.VIP)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,8 @@ const (
 	subnetID  = "a2cfec3c-fed9-4414-87f9-bfadb076bbd9"
 	networkID = "ac37dfca-3aed-496c-833d-7483905919de"
 	missingID = "11111111-2222-3333-4444-555555555555"
+	policyID  = "b6a0b4a2-7a5f-4a0b-8f8e-51b8d2b9b001"
+	groupID   = "c7b1c5b3-8b60-4b1c-9a9f-62c9e3cac002"
 )
 
 func newMemory() *memory {
@@ -152,6 +154,19 @@ func (m *memory) Reapply(string) {}
 
 func (m *memory) Counters(context.Context, string) (map[string]lb.Counters, error) {
 	return m.counters, nil
+}
+
+// VIPOptionsVisible knows no policy and no group but those of the tests.
+func (m *memory) VIPOptionsVisible(_ context.Context, _ rest.Caller, options lb.VIPOptions) error {
+	if id := options.QoSPolicyID; id != "" && id != policyID {
+		return lb.ErrMissing("vip_qos_policy_id", "qos_policy", id)
+	}
+	for _, id := range options.SecurityGroupIDs {
+		if id != groupID {
+			return lb.ErrMissing("vip_sg_ids", "Security Group", id)
+		}
+	}
+	return nil
 }
 
 func (m *memory) SubnetVisible(_ context.Context, _ rest.Caller, id string) error {

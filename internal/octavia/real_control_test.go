@@ -29,7 +29,11 @@ func (network) CreateVIP(_ context.Context, _ rest.Caller, _ lb.VIPRequest) (lb.
 func (network) ReleaseVIP(context.Context, string) error                 { return nil }
 func (network) VIPOwners(context.Context) ([]string, error)              { return nil, nil }
 func (network) SubnetVisible(context.Context, rest.Caller, string) error { return nil }
-func (network) Attachment(context.Context, string) (fabric.Port, error) {
+func (network) VIPOptionsVisible(context.Context, rest.Caller, lb.VIPOptions) error {
+	return nil
+}
+
+func (network) AttachVIP(context.Context, lb.VIP) (fabric.Port, error) {
 	return fabric.Port{}, nil
 }
 
