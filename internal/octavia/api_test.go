@@ -38,7 +38,7 @@ func newAPI(t testing.TB, adjustments ...adjust) *api {
 		t.Fatal(err)
 	}
 	config := octavia.Config{
-		Control: a.control, Quotas: operator, Offers: operator, Verifier: tokens{}, PublicURL: publicURL,
+		Control: a.control, Certificates: vault{}, Quotas: operator, Offers: operator, Verifier: tokens{}, PublicURL: publicURL,
 		IdentityURL: "http://127.0.0.1:9876/identity/v3", Log: log,
 	}
 	for _, adjust := range adjustments {
@@ -113,7 +113,7 @@ func (r reply) message() string {
 }
 
 // tree is a load balancer with one of everything.
-type tree struct{ lb, listener, pool, member, monitor string }
+type tree struct{ lb, listener, pool, member, monitor, http, policy, rule string }
 
 func (a *api) tree(user, name string) tree {
 	a.Helper()
@@ -130,6 +130,17 @@ func (a *api) tree(user, name string) tree {
 	return t
 }
 
+// addPolicy gives a tree an HTTP listener with a policy of one rule.
+func (a *api) addPolicy(user string, t tree) tree {
+	a.Helper()
+	t.http = id(a.must(user, "POST", "/listeners", t.in(
+		`{"listener": {"name": "http", "protocol": "HTTP", "protocol_port": 8080, "loadbalancer_id": "{lb}"}}`), 201))
+	t.policy = id(a.must(user, "POST", "/l7policies", t.in(`{"l7policy": {"name": "y", "action": "REJECT", "listener_id": "{http}"}}`), 201))
+	t.rule = id(a.must(user, "POST", t.in("/l7policies/{policy}/rules"),
+		`{"rule": {"type": "PATH", "compare_type": "STARTS_WITH", "value": "/x", "invert": true}}`, 201))
+	return t
+}
+
 func (a *api) loadBalancer(user, name string) string {
 	a.Helper()
 	return id(a.must(user, "POST", "/loadbalancers", fmt.Sprintf(
@@ -141,5 +152,5 @@ func id(object map[string]any) string { return object["id"].(string) }
 // in puts the ids of a tree into a path or body.
 func (t tree) in(s string) string {
 	return strings.NewReplacer("{lb}", t.lb, "{listener}", t.listener, "{pool}", t.pool, "{member}", t.member,
-		"{monitor}", t.monitor, "{missing}", missingID, "{subnet}", subnetID).Replace(s)
+		"{monitor}", t.monitor, "{http}", t.http, "{policy}", t.policy, "{rule}", t.rule, "{missing}", missingID, "{subnet}", subnetID).Replace(s)
 }

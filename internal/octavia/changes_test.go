@@ -38,6 +38,20 @@ func TestUpdates(t *testing.T) {
 		{"/pools/{pool}", `{"session_persistence": {}}`, `{"session_persistence": {"type": "SOURCE_IP", "cookie_name": null, "persistence_timeout": null, "persistence_granularity": null}}`},
 		{"/pools/{pool}", `{"session_persistence": null}`, `{"session_persistence": null}`},
 
+		{"/pools/{pool}", `{"session_persistence": {"type": "APP_COOKIE", "cookie_name": "c"}}`, `{"session_persistence": {"type": "APP_COOKIE", "cookie_name": "c", "persistence_timeout": null, "persistence_granularity": null}}`},
+		{"/pools/{pool}", `{"tls_enabled": true, "tls_container_ref": "c", "ca_tls_container_ref": "a", "crl_container_ref": "r"}`, `{"tls_enabled": true, "tls_container_ref": "c", "ca_tls_container_ref": "a", "crl_container_ref": "r", "tls_versions": null}`},
+		{"/pools/{pool}", `{"tls_versions": ["TLSv1.3"], "alpn_protocols": ["h2"], "tls_ciphers": "A:B"}`, `{"tls_versions": ["TLSv1.3"], "alpn_protocols": ["h2"], "tls_ciphers": "A:B"}`},
+		{"/pools/{pool}", `{"tls_enabled": null, "alpn_protocols": null}`, `{"tls_enabled": false, "alpn_protocols": null}`},
+
+		{"/listeners/{http}", `{"insert_headers": {"X-Forwarded-For": "True", "X-Real-IP": null}}`, `{"insert_headers": {"X-Forwarded-For": "True", "X-Real-IP": null}}`},
+		{"/listeners/{http}", `{"insert_headers": null}`, `{"insert_headers": {}}`},
+		{"/listeners/{http}", `{"tls_versions": null}`, `{"tls_versions": ["TLSv1.2", "TLSv1.3"]}`},
+		{"/listeners/{http}", `{"client_authentication": null, "sni_container_refs": null, "hsts_max_age": null}`, `{"client_authentication": "NONE", "sni_container_refs": [], "hsts_max_age": null}`},
+
+		{"/l7policies/{policy}", `{"action": "REDIRECT_TO_URL", "redirect_url": "https://a.example/?x=1", "redirect_http_code": "308"}`, `{"action": "REDIRECT_TO_URL", "redirect_url": "https://a.example/?x=1", "redirect_http_code": 308}`},
+		{"/l7policies/{policy}", `{"action": "REJECT"}`, `{"action": "REJECT", "redirect_url": null, "redirect_http_code": null}`},
+		{"/l7policies/{policy}/rules/{rule}", `{"type": "HEADER", "key": "k", "value": "v", "compare_type": "EQUAL_TO", "invert": null}`, `{"type": "HEADER", "key": "k", "value": "v", "compare_type": "EQUAL_TO", "invert": false}`},
+
 		{"/pools/{pool}/members/{member}", `{"weight": 0, "backup": true, "monitor_port": 81, "monitor_address": "10.9.9.9"}`, `{"weight": 0, "backup": true, "monitor_port": 81, "monitor_address": "10.9.9.9"}`},
 		{"/pools/{pool}/members/{member}", `{"weight": null, "backup": null, "monitor_port": null, "monitor_address": null}`, `{"weight": 1, "backup": false, "monitor_port": null, "monitor_address": null}`},
 
@@ -45,14 +59,17 @@ func TestUpdates(t *testing.T) {
 		{"/healthmonitors/{monitor}", `{"max_retries_down": null}`, `{"max_retries_down": 3}`},
 	}
 	a := newAPI(t)
-	tree := a.tree("member", "one")
-	envelopes := map[string]string{"lo": "loadbalancer", "li": "listener", "po": "pool", "he": "healthmonitor"}
+	tree := a.addPolicy("member", a.tree("member", "one"))
+	envelopes := map[string]string{"lo": "loadbalancer", "li": "listener", "po": "pool", "he": "healthmonitor", "l7": "l7policy"}
 	for _, test := range tests {
 		t.Run(test.path+" "+test.given, func(t *testing.T) {
 			a.TB = t
 			envelope := envelopes[test.path[1:3]]
 			if test.path == "/pools/{pool}/members/{member}" {
 				envelope = "member"
+			}
+			if test.path == "/l7policies/{policy}/rules/{rule}" {
+				envelope = "rule"
 			}
 			got := a.must("member", "PUT", tree.in(test.path), tree.in(`{"`+envelope+`": `+test.given+`}`), 200)
 			shown := a.must("member", "GET", tree.in(test.path), "", 200)

@@ -19,13 +19,15 @@ func FuzzBody(f *testing.F) {
 		f.Add([]byte(test.body))
 	}
 	a := newAPI(f)
-	tree := a.tree("member", "one")
+	f.Add([]byte(wholeTree))
+	tree := a.addPolicy("member", a.tree("member", "one"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		a.TB = t
 		for _, request := range []string{
 			"POST /loadbalancers", "PUT /loadbalancers/{lb}", "POST /listeners", "PUT /listeners/{listener}", "POST /pools", "PUT /pools/{pool}",
 			"POST /pools/{pool}/members", "PUT /pools/{pool}/members/{member}", "PUT /pools/{pool}/members?additive_only=1",
 			"POST /healthmonitors", "PUT /healthmonitors/{monitor}",
+			"POST /l7policies", "PUT /l7policies/{policy}", "POST /l7policies/{policy}/rules", "PUT /l7policies/{policy}/rules/{rule}",
 		} {
 			method, path, _ := strings.Cut(request, " ")
 			got := a.send("member", method, tree.in(path), string(body))

@@ -11,15 +11,15 @@ type rule func(c rest.Caller, project string) bool
 // policies are Octavia's default rules (octavia-rbac.md §2, §3), by the name of the policy without its prefix
 // "os_load-balancer_api:". Callers come here with what their roles stand for, see [RBAC].
 var policies = map[string]rule{
-	"loadbalancer:get_all":        read,
-	"loadbalancer:get_all-global": readGlobal,
-	"loadbalancer:get_one":        read,
-	"loadbalancer:get_stats":      read,
-	"loadbalancer:get_status":     read,
-	"loadbalancer:post":           write,
-	"loadbalancer:put":            write,
-	"loadbalancer:delete":         write,
-	"loadbalancer:put_failover":   admin,
+	"loadbalancer:get_all":         read,
+	"loadbalancer:get_all-global":  readGlobal,
+	"loadbalancer:get_one":         read,
+	"loadbalancer:get_stats":       read,
+	"loadbalancer:get_status":      read,
+	"loadbalancer:post":            write,
+	"loadbalancer:put":             write,
+	"loadbalancer:delete":          write,
+	"loadbalancer:put_failover":    admin,
 	"loadbalancer:post:vip_sg_ids": write,
 	"loadbalancer:put:vip_sg_ids":  write,
 
@@ -122,13 +122,13 @@ const (
 
 // What a role stands for.
 const (
-	grantAdmin    = "admin"    // everything
-	grantWatcher  = "watcher"  // reads of all projects
-	grantQuotas   = "quotas"   // all quotas
-	grantMember   = "member"   // changes of the own project
-	grantReader   = "reader"   // reads of the own project
-	grantService  = "service"  // reads of pools' members
-	anybodyInHere = ""         // in place of a role: every caller with a token
+	grantAdmin    = "admin"   // everything
+	grantWatcher  = "watcher" // reads of all projects
+	grantQuotas   = "quotas"  // all quotas
+	grantMember   = "member"  // changes of the own project
+	grantReader   = "reader"  // reads of the own project
+	grantService  = "service" // reads of pools' members
+	anybodyInHere = ""        // in place of a role: every caller with a token
 )
 
 var keystoneGrants = map[string]string{
