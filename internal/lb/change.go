@@ -11,6 +11,7 @@ func (t *LoadBalancer) Next(at time.Time) *LoadBalancer {
 	next := *t
 	next.Generation++
 	next.now = at.UTC().Truncate(time.Second)
+	next.locked = ""
 	next.Listeners = clone(t.Listeners)
 	for _, l := range next.Listeners {
 		l.Policies = clone(l.Policies)
@@ -129,7 +130,7 @@ func (t *LoadBalancer) remove(o *Object) {
 
 // mutable refuses changes below a load balancer, and of an object, that is being deleted.
 func (t *LoadBalancer) mutable(kind Kind, o *Object) error {
-	if t.Deleted {
+	if t.Deleted || t.locked != "" {
 		return errImmutable(KindLoadBalancer, t.ID)
 	}
 	if o.Deleted {

@@ -74,7 +74,8 @@ type LoadBalancer struct {
 	Listeners []*Listener `json:"-"`
 	Pools     []*Pool     `json:"-"`
 
-	now time.Time // of the change under way
+	now    time.Time          // of the change under way
+	locked ProvisioningStatus // see [LoadBalancer.Lock]
 }
 
 // Listener finds a listener by id.

@@ -65,7 +65,7 @@ func NewLoadBalancer(in LoadBalancerCreate, at time.Time) (*LoadBalancer, error)
 
 // Update changes the load balancer itself.
 func (t *LoadBalancer) Update(in LoadBalancerAttrs) error {
-	if t.Deleted {
+	if t.Deleted || t.locked != "" {
 		return t.errState()
 	}
 	if err := t.setVIPOptions(in.VIPOptions); err != nil {
@@ -79,7 +79,7 @@ func (t *LoadBalancer) Update(in LoadBalancerAttrs) error {
 
 // Failover changes nothing but the generation: a node then takes the load balancer as if it were new.
 func (t *LoadBalancer) Failover() error {
-	if t.Deleted {
+	if t.Deleted || t.pending() {
 		return t.errState()
 	}
 	t.touch(&t.Object)
@@ -88,7 +88,7 @@ func (t *LoadBalancer) Failover() error {
 
 // Delete deletes the load balancer; with cascade, everything below it as well. Without it, children are a reason to refuse.
 func (t *LoadBalancer) Delete(cascade bool) error {
-	if t.Deleted {
+	if t.Deleted || t.pending() {
 		return t.errState()
 	}
 	if !cascade && slices.ContainsFunc(t.children(), func(o *Object) bool { return !o.Deleted }) {
@@ -109,7 +109,21 @@ func (t *LoadBalancer) children() []*Object {
 	return children
 }
 
-// errState refuses a change of a load balancer that is being deleted.
+// Lock refuses this change where Octavia does: status is the load balancer's before it, and one that is not ACTIVE takes
+// no change but, in ERROR, a failover or its deletion. Whoever calls it chooses Octavia's way (strict_immutable).
+func (t *LoadBalancer) Lock(status ProvisioningStatus) {
+	if status != Active {
+		t.locked = status
+	}
+}
+
+func (t *LoadBalancer) pending() bool { return t.locked != "" && t.locked != Failed }
+
+// errState refuses a change of a load balancer that is being deleted, or that is locked.
 func (t *LoadBalancer) errState() error {
-	return &Error{Code: Immutable, Message: fmt.Sprintf("Invalid state %s of loadbalancer resource %s", PendingDelete, t.ID)}
+	status := t.locked
+	if t.Deleted {
+		status = PendingDelete
+	}
+	return &Error{Code: Immutable, Message: fmt.Sprintf("Invalid state %s of loadbalancer resource %s", status, t.ID)}
 }

@@ -143,6 +143,9 @@ func (s *Store) Create(ctx context.Context, tree *lb.LoadBalancer) (lb.Snapshot,
 func (s *Store) Change(ctx context.Context, id string, change func(*lb.LoadBalancer) error) (lb.Snapshot, error) {
 	compute := func(old lb.Snapshot) (lb.Snapshot, error) {
 		next := old.Tree.Next(s.now())
+		if s.settings.StrictImmutable {
+			next.Lock(old.Provisioning(&old.Tree.Object))
+		}
 		return lb.Snapshot{Tree: next, Observed: old.Observed}, change(next)
 	}
 	return s.write(ctx, id, compute, saveChange)
