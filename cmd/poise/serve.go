@@ -183,7 +183,7 @@ func build(ctx context.Context, c config.Config, db *database.DB, network fabric
 func quotas(q config.Quotas) lb.Quota {
 	limits := lb.Quota{
 		lb.KindLoadBalancer: q.LoadBalancer, lb.KindListener: q.Listener, lb.KindPool: q.Pool, lb.KindMember: q.Member,
-		lb.KindHealthMonitor: q.HealthMonitor, "L7 Policy": q.L7Policy, "L7 Rule": q.L7Rule,
+		lb.KindHealthMonitor: q.HealthMonitor, lb.KindL7Policy: q.L7Policy, lb.KindL7Rule: q.L7Rule,
 	}
 	maps.DeleteFunc(limits, func(_ lb.Kind, limit int) bool { return limit == lb.NoLimit })
 	return limits

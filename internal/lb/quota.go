@@ -13,7 +13,7 @@ const MaxQuota = 2_000_000_000
 
 // QuotaKinds are the kinds that have a limit, in the order in which answers show them.
 var QuotaKinds = []Kind{
-	KindLoadBalancer, KindListener, KindMember, KindPool, KindHealthMonitor, "L7 Policy", "L7 Rule",
+	KindLoadBalancer, KindListener, KindMember, KindPool, KindHealthMonitor, KindL7Policy, KindL7Rule,
 }
 
 // Over fills the missing limits in from defaults; what those miss as well is not limited.

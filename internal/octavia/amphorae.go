@@ -42,7 +42,8 @@ var amphoraAttributes = attributes{
 	fixed("vrrp_id", 0, nil, 1),
 	fixed("vrrp_priority", 0, nil, nil),
 	{name: "cached_zone", read: func(o object) any { return orNull(o.Tree.AvailabilityZone) }},
-	createdAttribute, updatedAttribute,
+	createdAttribute,
+	{name: "updated_at", read: func(o object) any { return updatedAttribute.read(object{Snapshot: o.Snapshot, base: &o.Tree.Object}) }},
 	fixed("image_id", 0, nil, nil),
 	fixed("compute_flavor", 0, nil, nil),
 }

@@ -42,10 +42,6 @@ func errForbidden() error {
 	return &lb.Error{Code: lb.Forbidden, Message: "Policy does not allow this request to be performed."}
 }
 
-func errUnservedAction(action string) error {
-	return &lb.Error{Code: lb.Unsupported, Message: fmt.Sprintf("Provider '%s' does not support a requested action: %s", lb.Provider, action)}
-}
-
 // inPath turns the "not found" of an object that the URL names as a parent into the form, and the spelling, that Octavia
 // gives it.
 func inPath(err error) error {

@@ -35,8 +35,8 @@ var quotaNames = []struct {
 	{"pool", lb.KindPool},
 	{"healthmonitor", lb.KindHealthMonitor},
 	{"health_monitor", lb.KindHealthMonitor},
-	{"l7policy", "L7 Policy"},
-	{"l7rule", "L7 Rule"},
+	{"l7policy", lb.KindL7Policy},
+	{"l7rule", lb.KindL7Rule},
 }
 
 var quotaAttributes = func() attributes {
