@@ -16,22 +16,22 @@ const (
 )
 
 // compile turns a load balancer's tree into what its data plane serves. What is disabled or being deleted is left out,
-// and so are pools that no served listener uses.
+// what the data plane does not carry, and pools that no served listener uses.
 func compile(t *lb.LoadBalancer) dataplane.Config {
 	config := dataplane.Config{LoadBalancerID: t.ID, Generation: t.Generation}
 	if !t.AdminStateUp {
 		return config
 	}
-	used := map[string]bool{}
+	used, left := map[string]bool{}, uncarried(t)
 	for _, l := range t.Listeners {
-		if l.AdminStateUp && !l.Deleted {
+		if l.AdminStateUp && !l.Deleted && left[l.ID] == "" {
 			config.Listeners = append(config.Listeners, compileListener(t, l))
 			used[l.DefaultPoolID] = true
 		}
 	}
 	for _, p := range t.Pools {
 		if used[p.ID] && serves(p) {
-			config.Pools = append(config.Pools, compilePool(p))
+			config.Pools = append(config.Pools, compilePool(p, left))
 		}
 	}
 	return config
@@ -60,17 +60,17 @@ func timeout(ms int, whenZero time.Duration) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-func compilePool(p *lb.Pool) dataplane.Pool {
+func compilePool(p *lb.Pool, left map[string]string) dataplane.Pool {
 	pool := dataplane.Pool{
 		ID: p.ID, Algorithm: dataplane.Algorithm(p.Algorithm),
-		SourceIPAffinity: p.Persistence != nil && p.Persistence.Type == "SOURCE_IP",
+		SourceIPAffinity: p.Persistence != nil && p.Persistence.Type == lb.PersistBySource,
 	}
 	for _, m := range p.Members {
 		if !m.Deleted {
 			pool.Members = append(pool.Members, compileMember(m))
 		}
 	}
-	if h := p.Monitor; h != nil && h.AdminStateUp && !h.Deleted {
+	if h := p.Monitor; h != nil && h.AdminStateUp && !h.Deleted && left[h.ID] == "" {
 		pool.Monitor = &dataplane.Monitor{
 			ID: h.ID, Type: dataplane.MonitorTCP, Rise: h.MaxRetries, Fall: h.MaxRetriesDown,
 			Delay:   max(leastMonitorInterval, time.Duration(h.DelaySec)*time.Second),

@@ -101,17 +101,17 @@ func (c *Control) observe(s lb.Snapshot, generation int64, failure error) lb.Obs
 		observed.FailedIn, observed.Failure = 0, ""
 	}
 	if tree := s.Tree.Purge(observed.Applied); tree != nil {
-		observed.Status = lb.Rollup(tree, c.seen(tree.ID), observed.Status, time.Now().UTC())
+		observed.Status = lb.Rollup(tree, c.seen(tree), observed.Status, time.Now().UTC())
 	}
 	return observed
 }
 
-// seen is the node's last report in the domain's words.
-func (c *Control) seen(id string) lb.Seen {
+// seen is the node's last report about a tree in the domain's words.
+func (c *Control) seen(t *lb.LoadBalancer) lb.Seen {
 	c.mu.Lock()
-	report := c.reports[id]
+	report := c.reports[t.ID]
 	c.mu.Unlock()
-	seen := lb.Seen{Listeners: map[string]lb.SeenListener{}, Members: map[string]lb.SeenMember{}}
+	seen := lb.Seen{Listeners: map[string]lb.SeenListener{}, Members: map[string]lb.SeenMember{}, Uncarried: uncarried(t)}
 	for id, l := range report.Listeners {
 		seen.Listeners[id] = lb.SeenListener{Listening: l.Listening, Full: l.Full, Reason: l.Reason}
 	}
