@@ -76,6 +76,7 @@ func (a *api) send(user, method, path, body string, header ...string) reply {
 	got := reply{ResponseRecorder: httptest.NewRecorder()}
 	a.handler.ServeHTTP(got, r)
 	_ = json.Unmarshal(got.Body.Bytes(), &got.body)
+	a.validate(r, got)
 	return got
 }
 

@@ -50,6 +50,7 @@ func (a *API) openRoutes() []rest.Route {
 		{Method: "POST", Pattern: "/", Handler: a.discover},
 		{Method: "GET", Pattern: "/healthcheck", Handler: healthcheck},
 		{Method: "HEAD", Pattern: "/healthcheck", Handler: healthcheck},
+		{Method: "GET", Pattern: "/openapi.json", Handler: describe},
 	}
 }
 
@@ -76,7 +77,7 @@ func healthcheck(w http.ResponseWriter, r *http.Request) error {
 	case r.Method == http.MethodHead:
 		w.WriteHeader(http.StatusNoContent)
 	case strings.Contains(r.Header.Get("Accept"), "application/json"):
-		rest.WriteJSON(w, http.StatusOK, map[string]any{"detailed": false, "reasons": []string{"OK"}})
+		rest.WriteJSON(w, http.StatusOK, map[string]any{"detailed": false, "reasons": []string{}})
 	default:
 		w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
 		_, err := w.Write([]byte("OK"))

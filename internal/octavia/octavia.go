@@ -51,7 +51,7 @@ func (a *API) Handler() http.Handler {
 	closed := rest.Authenticate(a.Verifier, a.IdentityURL, a.negotiate(rest.Routes(a.routes(), a.fault)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch strings.TrimSuffix(r.URL.Path, "/") {
-		case "", "/healthcheck":
+		case "", "/healthcheck", "/openapi.json":
 			open.ServeHTTP(w, r)
 		default:
 			closed.ServeHTTP(w, r)
