@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"poise/internal/barbican"
+	"poise/internal/certificate"
 	"poise/internal/clouds"
 	"poise/internal/config"
 	"poise/internal/control"
@@ -172,7 +173,7 @@ func build(ctx context.Context, c config.Config, db *database.DB, network fabric
 	h.node.ReportTo(h.control)
 	h.network.OnAttachmentChange(h.control.AttachmentChanged)
 	h.handler = h.routes(c.PublicURL, octavia.New(octavia.Config{
-		Control: h.control, Quotas: balancers, Offers: balancers, Verifier: h.identity,
+		Control: h.control, Certificates: certificate.Checker{Keys: keys{h.secrets}}, Quotas: balancers, Offers: balancers, Verifier: h.identity,
 		PublicURL: c.PublicURL + "/load-balancer", IdentityURL: h.identity.URL(), Log: log,
 		RBAC: octavia.RBAC(c.Octavia.RBAC), EnforceScope: c.Octavia.EnforceScope,
 	}))
@@ -232,14 +233,16 @@ func (h *house) routes(publicURL string, balancers *octavia.API) http.Handler {
 	return rest.Frame(h.log, mux)
 }
 
-// run runs every task until ctx ends or one fails. The APIs stop first, so that nobody changes what is being taken down.
+// run runs every task until ctx ends or one fails. The networks come first, so that there is something to plug into; the
+// APIs stop first, so that nobody changes what is being taken down.
 func (h *house) run(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{Handler: h.handler, ReadHeaderTimeout: readHeaderTimeout}
 	tasks, stopTasks := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopTasks()
 	group, failed := errgroup.WithContext(tasks)
-	group.Go(func() error { return h.identity.Run(failed) })
 	group.Go(func() error { return h.network.Run(failed) })
+	h.network.AwaitStart(ctx)
+	group.Go(func() error { return h.identity.Run(failed) })
 	group.Go(func() error { return h.compute.Run(failed) })
 	group.Go(func() error { return h.node.Run(failed) })
 	group.Go(func() error { return h.control.Run(failed) })

@@ -69,6 +69,10 @@ func (s *Service) Handler() http.Handler { return s.handler }
 // again until it succeeds.
 func (s *Service) Run(ctx context.Context) error { return s.apply.run(ctx) }
 
+// AwaitStart waits until the fabric has been given the topology for the first time since the start of [Service.Run], so
+// that there is something to plug into.
+func (s *Service) AwaitStart(ctx context.Context) { s.apply.await(ctx, 1) }
+
 // Ready tells whether the fabric has been given the topology since the start.
 func (s *Service) Ready() bool { return s.apply.settled() }
 

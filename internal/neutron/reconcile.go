@@ -25,31 +25,36 @@ type reconciler struct {
 	wake  chan struct{} // holds one signal while wanted > tried
 
 	mu      sync.Mutex // guards what follows
-	wanted  int64      // changes so far
+	wanted  int64      // changes so far; the start is the first
 	tried   int64      // the changes that a finished attempt has covered
 	success bool       // the last attempt succeeded
 	done    chan struct{}
 }
 
 func newReconciler(apply func(ctx context.Context) error, log *slog.Logger) *reconciler {
-	return &reconciler{apply: apply, log: log, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	return &reconciler{apply: apply, log: log, wake: make(chan struct{}, 1), wanted: 1, done: make(chan struct{})}
 }
 
-// sync asks for an attempt that begins from now on, and waits for its end, at most applyWait. Whether it succeeded is
-// not the caller's affair: the reconciler goes on trying.
+// sync asks for an attempt that begins from now on, and waits for its end.
 func (r *reconciler) sync(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, applyWait)
-	defer cancel()
 	r.mu.Lock()
 	r.wanted++
 	mine := r.wanted
 	r.mu.Unlock()
 	r.signal()
+	r.await(ctx, mine)
+}
+
+// await waits for the end of an attempt that covers a change, at most applyWait. Whether it succeeded is not the
+// caller's affair: the reconciler goes on trying.
+func (r *reconciler) await(ctx context.Context, change int64) {
+	ctx, cancel := context.WithTimeout(ctx, applyWait)
+	defer cancel()
 	for {
 		r.mu.Lock()
 		tried, done := r.tried, r.done
 		r.mu.Unlock()
-		if tried >= mine {
+		if tried >= change {
 			return
 		}
 		select {

@@ -137,7 +137,7 @@ func (m *machines) lookAt(ctx context.Context, id string) {
 	now := state{}
 	if err := m.apply(ctx, id); err != nil {
 		now.problem = err.Error()
-		if now.problem != m.state(id).problem { // once, however often it is tried
+		if now.problem != m.state(id).problem && ctx.Err() == nil { // once, however often it is tried
 			m.service.log.ErrorContext(ctx, "server cannot be made", "server", id, "err", err)
 		}
 	}
