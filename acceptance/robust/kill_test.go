@@ -3,6 +3,7 @@ package robust
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"slices"
@@ -28,12 +29,7 @@ const (
 func TestKilledServerKeepsItsWord(t *testing.T) {
 	r := random(t)
 	s := newServer(t, "")
-	shared := s.demo.must(t, "POST", kindOf("loadbalancer").path, "loadbalancer",
-		object{"loadbalancer": object{"name": sharedBalancer, "vip_subnet_id": s.subnet}})
-	all := make([]*worker, workers)
-	for i := range all {
-		all[i] = s.newWorker(i, r, shared.text("id"))
-	}
+	all := s.newWorkers(r)
 	var slowest time.Duration
 	for kill := range *kills {
 		work := errgroup.Group{}
@@ -61,6 +57,17 @@ func TestKilledServerKeepsItsWord(t *testing.T) {
 		done += w.done
 	}
 	t.Logf("%d acknowledged changes, %d kills; the slowest restart had nothing PENDING after %v", done, *kills, slowest)
+}
+
+func (s *server) newWorkers(r *rand.Rand) []*worker {
+	s.t.Helper()
+	shared := s.demo.must(s.t, "POST", kindOf("loadbalancer").path, "loadbalancer",
+		object{"loadbalancer": object{"name": sharedBalancer, "vip_subnet_id": s.subnet}})
+	all := make([]*worker, workers)
+	for i := range all {
+		all[i] = s.newWorker(i, r, shared.text("id"))
+	}
+	return all
 }
 
 // killWhileStarting starts the server and kills it before it is done with that.

@@ -109,12 +109,18 @@ func (s *server) close() {
 			s.t.Errorf("the server's end: %v", err)
 		}
 	}
-	if left := hostState(s.t); len(left) != 1 || len(left[""]) != len(bareHost) {
-		s.t.Errorf("the server left %v", left)
-	}
+	s.wantNothingLeft()
 	if s.t.Failed() {
 		text, err := os.ReadFile(s.log.Name())
 		s.t.Logf("what the server's log says beyond the ordinary (%v):\n%s", err, extraordinary(string(text), 60))
+	}
+}
+
+// wantNothingLeft wants a host without a server to be bare.
+func (s *server) wantNothingLeft() {
+	s.t.Helper()
+	if left := hostState(s.t); len(left) != 1 || len(left[""]) != len(bareHost) {
+		s.t.Errorf("the server left %v", left)
 	}
 }
 

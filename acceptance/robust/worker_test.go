@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,6 +28,8 @@ type worker struct {
 	vipPorts     map[string]string // ids by the names of load balancers
 	freed        map[string]bool   // listeners' places that were served once: load balancer and port
 	done         int
+	diskIsFull   bool // a change may be refused with 500, and then has not happened
+	refused      int
 }
 
 // step is one request and what it makes of the world.
@@ -52,14 +55,20 @@ func (w *worker) newName() string {
 }
 
 // work makes changes until the server is gone. The error is an answer that no change deserves.
-func (w *worker) work() error {
-	for {
+func (w *worker) work() error { return w.workUntil(context.Background()) }
+
+// workUntil makes changes until the server is gone or ctx has ended.
+func (w *worker) workUntil(ctx context.Context) error {
+	for ctx.Err() == nil {
 		next, ok := w.plan()
 		if !ok {
 			continue
 		}
 		a, err := w.send(context.Background(), next.method, next.path, next.body)
 		switch {
+		case a.status == http.StatusInternalServerError && w.diskIsFull:
+			w.refused++
+			continue
 		case a.status != 0 && !a.ok():
 			return fmt.Errorf("%s %s %v: %v", next.method, next.path, next.body, a)
 		case a.status == 0 && err != nil:
@@ -78,6 +87,7 @@ func (w *worker) work() error {
 			return nil
 		}
 	}
+	return nil
 }
 
 // kindName is the envelope of the answer to a step that creates something.
