@@ -32,11 +32,12 @@ var arrows = map[string][]string{
 	"internal/database/databasetest": {"internal/database"},
 
 	// The stream of intent: wire, control with store, node with data plane. Traffic touches none of them.
-	"internal/octavia": {"internal/lb", "internal/rest"},
-	"internal/store":   {"internal/lb", "internal/database"},
-	"internal/link":    {"internal/dataplane", "internal/fabric"},
-	"internal/control": {"internal/lb", "internal/store", "internal/link", "internal/dataplane", "internal/fabric", "internal/rest"},
-	"internal/node":    {"internal/link", "internal/dataplane", "internal/dataplane/probe", "internal/dataplane/proxy", "internal/fabric"},
+	"internal/octavia":     {"internal/lb", "internal/rest"},
+	"internal/certificate": {"internal/lb", "internal/rest"},
+	"internal/store":       {"internal/lb", "internal/database"},
+	"internal/link":        {"internal/dataplane", "internal/fabric"},
+	"internal/control":     {"internal/lb", "internal/store", "internal/link", "internal/dataplane", "internal/fabric", "internal/rest"},
+	"internal/node":        {"internal/link", "internal/dataplane", "internal/dataplane/probe", "internal/dataplane/proxy", "internal/fabric"},
 
 	// The neighbours do not know each other; each declares what it needs of another as an interface.
 	"internal/keystone": {"internal/rest", "internal/database"},

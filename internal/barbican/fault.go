@@ -8,10 +8,11 @@ import (
 	"poise/internal/rest"
 )
 
-// ErrNotFound and ErrForbidden tell apart why a [Service] does not hand out a secret.
+// ErrNotFound and ErrForbidden tell apart why a [Service] does not hand out a secret; every refusal is an ErrRefused.
 var (
 	ErrNotFound  = errors.New("not found")
 	ErrForbidden = errors.New("forbidden")
+	ErrRefused   = errors.New("refused")
 )
 
 // fault is a refusal in Barbican's form. Its message is fit for the user's eyes.
@@ -22,9 +23,9 @@ type fault struct {
 
 func (f *fault) Error() string { return f.message }
 
-// Is makes a fault known to others by [ErrNotFound] and [ErrForbidden].
+// Is makes a fault known to others by [ErrNotFound], [ErrForbidden] and [ErrRefused].
 func (f *fault) Is(target error) bool {
-	return (target == ErrNotFound && f.status == http.StatusNotFound) || (target == ErrForbidden && f.status == http.StatusForbidden)
+	return target == ErrRefused || (target == ErrNotFound && f.status == http.StatusNotFound) || (target == ErrForbidden && f.status == http.StatusForbidden)
 }
 
 func errBad(format string, args ...any) error {
