@@ -10,7 +10,7 @@ import "time"
 func (t *LoadBalancer) Next(at time.Time) *LoadBalancer {
 	next := *t
 	next.Generation++
-	next.now = at.UTC().Truncate(time.Second)
+	next.now = at.UTC().Truncate(time.Microsecond)
 	next.locked = ""
 	next.Listeners = clone(t.Listeners)
 	for _, l := range next.Listeners {

@@ -47,7 +47,7 @@ func NewLoadBalancer(in LoadBalancerCreate, at time.Time) (*LoadBalancer, error)
 	if err := in.Placement.checkNetwork(in.VIP.NetworkID); err != nil {
 		return nil, err
 	}
-	t := &LoadBalancer{Generation: 1, now: at.UTC().Truncate(time.Second)}
+	t := &LoadBalancer{Generation: 1, now: at.UTC().Truncate(time.Microsecond)}
 	t.ProjectID = in.ProjectID
 	t.Object = t.newObject(in.ID, in.Common)
 	t.Description = in.Description.Or("")

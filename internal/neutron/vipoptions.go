@@ -68,7 +68,7 @@ func pairwiseDifferent(first string, additional []lb.AdditionalVIP) error {
 func (c *change) addVIP(ctx context.Context, p *port, wanted lb.AdditionalVIP) (lb.AdditionalVIP, error) {
 	s, err := findSubnet(ctx, c.tx, c.caller, wanted.SubnetID)
 	if err != nil {
-		return wanted, hidden(err, lb.ErrMissing("additional_vips", "Subnet", wanted.SubnetID))
+		return wanted, hidden(err, lb.ErrValidation("additional_vips", "Subnet %s not found", wanted.SubnetID))
 	}
 	if s.NetworkID != p.NetworkID {
 		return wanted, lb.ErrValidation("additional_vips", "All VIP subnets must belong to the same network.")

@@ -1,11 +1,16 @@
 package neutron_test
 
 import (
+	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"poise/internal/database"
+	"poise/internal/database/databasetest"
+	"poise/internal/fabric/loopback"
 	"poise/internal/lb"
 )
 
@@ -50,7 +55,7 @@ func TestAdditionalVIPs(t *testing.T) {
 			{
 				"no subnet",
 				lb.VIPRequest{SubnetID: id(v4), Additional: []lb.AdditionalVIP{{SubnetID: "x"}}},
-				lb.Invalid, "Subnet x not found.",
+				lb.Invalid, "Validation failure: Subnet x not found",
 			},
 			{
 				"in use",
@@ -127,6 +132,68 @@ func TestVIPSecurityGroups(t *testing.T) {
 		want := "port " + vip.PortID + " of the VIP has been deleted by its owner, so nothing can reach the load balancer any more; delete it, or make a new one"
 		if _, err := c.service.AttachVIP(t.Context(), vip); err == nil || err.Error() != want {
 			t.Error("without its port:", err)
+		}
+	})
+}
+
+func TestLoopbackRefusesVIPSecurityGroups(t *testing.T) {
+	databasetest.Each(t, func(t *testing.T, db *database.DB) {
+		c := start(t, db, "loopback")
+		group := c.group(alice, "web")
+		err := c.service.VIPOptionsVisible(t.Context(), alice, lb.VIPOptions{SecurityGroupIDs: []string{id(group)}})
+		if lb.CodeOf(err) != lb.Unsupported {
+			t.Error("security groups of a VIP:", err)
+		}
+		network := c.network(alice, nil)
+		c.subnet(alice, network, "10.0.0.0/28")
+		if filter := c.plugged(id(c.port(alice, network, nil))); filter != nil {
+			t.Error("a port is to be filtered:", filter)
+		}
+	})
+}
+
+// TestNetworkWithSubnetsTurnsExternal uses the real loopback fabric, which knows the network's own range already.
+func TestNetworkWithSubnetsTurnsExternal(t *testing.T) {
+	databasetest.Each(t, func(t *testing.T, db *database.DB) {
+		c := startOn(t, db, loopback.New(nil))
+		network := c.network(root, nil)
+		c.subnet(root, network, "127.9.0.0/24")
+		c.refused(root, "POST", "/v2.0/subnets", object{"subnet": object{
+			"network_id": c.network(root, nil)["id"], "cidr": "127.9.0.128/25", "ip_version": 4,
+		}}, 400, "InvalidInput")
+		c.refused(root, "POST", "/v2.0/subnets", object{"subnet": object{
+			"network_id": network["id"], "cidr": "fd00::/64", "ip_version": 6,
+		}}, 400, "InvalidInput")
+		got := c.must(root, "PUT", "/v2.0/networks/"+id(network), object{"network": object{"router:external": true}})
+		if got["router:external"] != true {
+			t.Error("the network is still", got)
+		}
+	})
+}
+
+func TestFloatingIPOfAStoppedRouter(t *testing.T) {
+	onEach(t, func(t *testing.T, c *cloud) {
+		outside, inside := c.network(root, object{"router:external": true}), c.network(alice, nil)
+		c.subnet(root, outside, "198.51.100.0/24")
+		c.must(root, "POST", "/v2.0/subnets", object{"subnet": object{"network_id": outside["id"], "cidr": "2001:db8::/64", "ip_version": 6}})
+		subnet := c.subnet(alice, inside, "10.0.0.0/24")
+		router := c.must(alice, "POST", "/v2.0/routers", object{"router": object{"external_gateway_info": object{"network_id": outside["id"]}}})
+		c.must(alice, "PUT", "/v2.0/routers/"+id(router)+"/add_router_interface", object{"subnet_id": subnet["id"]})
+		topology, _ := c.fabric.last()
+		want := []netip.Addr{addr("198.51.100.1"), addr("2001:db8::1")}
+		if got := topology.Routers[0].NextHops; !slices.Equal(got, want) {
+			t.Errorf("default routes of the router %v, want %v", got, want)
+		}
+		port := c.port(alice, inside, nil)
+		made := c.must(alice, "POST", "/v2.0/floatingips", object{"floatingip": object{"floating_network_id": outside["id"], "port_id": port["id"]}})
+		for _, tt := range []struct {
+			up   bool
+			want string
+		}{{true, "ACTIVE"}, {false, "DOWN"}, {true, "ACTIVE"}} {
+			c.must(alice, "PUT", "/v2.0/routers/"+id(router), object{"router": object{"admin_state_up": tt.up}})
+			if got := c.must(alice, "GET", "/v2.0/floatingips/"+id(made), nil); got["status"] != tt.want {
+				t.Errorf("status is %v with the router up: %v", got["status"], tt.up)
+			}
 		}
 	})
 }

@@ -71,6 +71,7 @@ func (a *API) fault(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, rest.ErrNoRoute):
 		writeRouting(w, &refusal{status: http.StatusNotFound})
 	case errors.Is(err, rest.ErrMethod):
+		w.Header().Set("Allow", strings.Replace(w.Header().Get("Allow"), ", HEAD", "", 1)) // Octavia has none
 		writeRouting(w, &refusal{status: http.StatusMethodNotAllowed})
 	case errors.Is(err, rest.ErrBodyTooLarge):
 		writeRouting(w, &refusal{status: http.StatusRequestEntityTooLarge, message: err.Error()})

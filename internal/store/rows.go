@@ -142,7 +142,7 @@ func insert(ctx context.Context, tx bun.Tx, t *lb.LoadBalancer) error {
 		return err
 	}
 	row := loadBalancerRow{
-		ID: t.ID, ProjectID: t.ProjectID, CreatedAt: t.CreatedAt.Unix(), Version: firstVersion, Body: string(body),
+		ID: t.ID, ProjectID: t.ProjectID, CreatedAt: t.CreatedAt.UnixMicro(), Version: firstVersion, Body: string(body),
 		FlavorID: t.FlavorID, AvailabilityZone: t.AvailabilityZone,
 	}
 	if _, err := tx.NewInsert().Model(&row).Exec(ctx); database.IsReference(err) {

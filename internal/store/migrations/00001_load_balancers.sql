@@ -2,7 +2,7 @@
 CREATE TABLE load_balancers (
     id         TEXT   PRIMARY KEY,
     project_id TEXT   NOT NULL,
-    created_at BIGINT NOT NULL, -- seconds since 1970
+    created_at BIGINT NOT NULL, -- microseconds since 1970
     version    BIGINT NOT NULL, -- counts every write below this load balancer, of intent and of observation
     body       TEXT   NOT NULL  -- lb.LoadBalancer as JSON
 );
