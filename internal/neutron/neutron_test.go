@@ -110,14 +110,23 @@ func TestMain(m *testing.M) {
 
 func start(t testing.TB, db *database.DB, fabricName string) *cloud {
 	t.Helper()
-	c := &cloud{t: t, fabric: &recorder{name: fabricName}}
+	recorded := &recorder{name: fabricName}
+	c := startOn(t, db, recorded)
+	c.fabric = recorded
+	return c
+}
+
+// startOn runs the service on any fabric.
+func startOn(t testing.TB, db *database.DB, f fabric.Fabric) *cloud {
+	t.Helper()
+	c := &cloud{t: t}
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	c.url = server.URL + "/network"
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var err error
-	c.service, err = neutron.New(t.Context(), neutron.Config{DB: db, Fabric: c.fabric, Log: log, PublicURL: c.url})
+	c.service, err = neutron.New(t.Context(), neutron.Config{DB: db, Fabric: f, Log: log, PublicURL: c.url})
 	if err != nil {
 		t.Fatal(err)
 	}

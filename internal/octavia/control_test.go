@@ -117,7 +117,10 @@ func (m *memory) Create(_ context.Context, _ rest.Caller, in lb.LoadBalancerCrea
 	if vip.SubnetID != subnetID && vip.NetworkID != networkID {
 		return lb.Snapshot{}, lb.ErrMissing("vip_subnet_id", "Subnet", vip.SubnetID)
 	}
-	in.VIP = lb.VIP{PortID: missingID, NetworkID: networkID, SubnetID: subnetID, Address: vip.Address, OwnPort: true}
+	in.VIP = lb.VIP{
+		PortID: missingID, NetworkID: networkID, SubnetID: subnetID, Address: vip.Address, OwnPort: true,
+		Additional: vip.Additional, VIPOptions: vip.VIPOptions,
+	}
 	if !in.VIP.Address.IsValid() {
 		in.VIP.Address = netip.MustParseAddr("10.0.2.35")
 	}
