@@ -1,5 +1,5 @@
-// Package neutron is the embedded network service: networks, subnets, ports, routers and floating IPs, spoken on the
-// wire of OpenStack Networking v2.0 and kept in SQL.
+// Package neutron is the embedded network service: networks, subnets, ports, security groups, QoS policies, routers and
+// floating IPs, spoken on the wire of OpenStack Networking v2.0 and kept in SQL.
 //
 // What users write here becomes real through the fabric: after each committed change the service describes everything
 // that should exist (a [fabric.Topology]) and the fabric makes it so, again and again until it succeeds. Ports are

@@ -172,3 +172,16 @@ func TestRouterLosesItsGateway(t *testing.T) {
 		t.Errorf("the floating IP still answers %q", got)
 	}
 }
+
+func TestRouterForwardsIPv6(t *testing.T) {
+	f := newFabric(t)
+	topology := site()
+	r := &topology.Routers[0]
+	r.Interfaces = append(r.Interfaces, leg("rtr-red6", "red", "fd00:a::1/64"), leg("rtr-blue6", "blue", "fd00:b::1/64"))
+	apply(t, f, topology)
+	lb := plug(t, f, "lb", port("vip", "red", "10.0.0.5/24", "fd00:a::5/64"))
+	other := plugServer(t, f, "other", port("other", "blue", "10.0.1.9/24", "fd00:b::9/64"))
+	four, six := serve(t, lb.Net, "10.0.0.5", "four"), serve(t, lb.Net, "fd00:a::5", "six")
+	wantGreeting(t, dialer(other.Net), "10.0.0.5", four, "four to 10.0.1.9")
+	wantGreeting(t, dialer(other.Net), "fd00:a::5", six, "six to fd00:b::9")
+}
