@@ -149,7 +149,7 @@ func (t *LoadBalancer) mutablePolicy(id string) (*Listener, *L7Policy, error) {
 // setPolicy checks and writes the attributes beyond the common ones and the position.
 func (t *LoadBalancer) setPolicy(l *Listener, p *L7Policy, in L7PolicyAttrs) error {
 	if in.Action.Null {
-		return &Error{Code: Invalid, Field: "action", Message: "Invalid L7 Policy action specified: None"}
+		return errNoAction()
 	}
 	if err := in.checkTargets(); err != nil {
 		return err
@@ -215,9 +215,11 @@ func (p *L7Policy) codeWithout(in L7PolicyAttrs) int {
 	}
 }
 
-// checkTarget refuses a policy that has lost its target.
+// checkTarget refuses a policy that has no action, or has lost its target.
 func (p *L7Policy) checkTarget() error {
 	switch {
+	case p.Action == "":
+		return errNoAction()
 	case p.Action == RedirectToURL && p.RedirectURL == "":
 		return errPolicy("redirect_url must not be None")
 	case p.Action == RedirectToPool && p.RedirectPoolID == "":
@@ -226,6 +228,10 @@ func (p *L7Policy) checkTarget() error {
 		return errPolicy("redirect_prefix must not be None")
 	}
 	return nil
+}
+
+func errNoAction() error {
+	return &Error{Code: Invalid, Field: "action", Message: "Invalid L7 Policy action specified: None"}
 }
 
 func errPolicy(what string) error {

@@ -38,6 +38,13 @@ func TestMachine(t *testing.T) {
 			"replace members":  m.replaceMembers,
 			"create monitor":   m.createMonitor,
 			"delete monitor":   m.delete(lb.KindHealthMonitor, func(t *lb.LoadBalancer, _, id string) error { return t.DeleteHealthMonitor(id) }),
+			"update monitor":   m.updateMonitor,
+			"create policy":    m.createPolicy,
+			"update policy":    m.updatePolicy,
+			"delete policy":    m.delete(lb.KindL7Policy, func(t *lb.LoadBalancer, _, id string) error { return t.DeleteL7Policy(id) }),
+			"create rule":      m.createRule,
+			"update rule":      m.updateRule,
+			"delete rule":      m.delete(lb.KindL7Rule, (*lb.LoadBalancer).DeleteL7Rule),
 			"update root":      m.updateRoot,
 			"delete root":      m.deleteRoot,
 			"acknowledge some": m.acknowledgeSome,
@@ -118,8 +125,10 @@ func common(t *rapid.T) lb.Common {
 
 func (m *machine) listenerAttrs(t *rapid.T) lb.ListenerAttrs {
 	_, pool := m.pick(t, lb.KindPool)
+	cert := rapid.SampledFrom([]lb.Opt[string]{{}, {}, lb.Null[string](), lb.Some("cert")})
 	return lb.ListenerAttrs{
-		Common:        common(t),
+		Common:                 common(t),
+		DefaultTLSContainerRef: cert.Draw(t, "certificate"), ClientCATLSContainerRef: cert.Draw(t, "CA"), ClientCRLContainerRef: cert.Draw(t, "CRL"),
 		DefaultPoolID: rapid.SampledFrom([]lb.Opt[string]{{}, {}, lb.Null[string](), lb.Some(pool)}).Draw(t, "default pool"),
 		AllowedCIDRs: rapid.SampledFrom([]lb.Opt[[]netip.Prefix]{
 			{}, {}, lb.Some([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}), lb.Some([]netip.Prefix{netip.MustParsePrefix("fd00::/8")}),
@@ -129,7 +138,10 @@ func (m *machine) listenerAttrs(t *rapid.T) lb.ListenerAttrs {
 
 func (m *machine) createListener(t *rapid.T) {
 	id := m.id()
-	in := lb.ListenerCreate{ID: id, ListenerAttrs: m.listenerAttrs(t), Protocol: "TCP", ProtocolPort: rapid.IntRange(1, 4).Draw(t, "port")}
+	in := lb.ListenerCreate{
+		ID: id, ListenerAttrs: m.listenerAttrs(t), ProtocolPort: rapid.IntRange(1, 4).Draw(t, "port"),
+		Protocol: rapid.SampledFrom(append(lb.ListenerProtocols, "HTTP", "HTTP")).Draw(t, "protocol"), // mostly one with policies
+	}
 	if m.try(t, func(t *lb.LoadBalancer) error { _, err := t.CreateListener(in); return err }) {
 		m.expect(id, false)
 		m.expect("lb", false)
@@ -150,7 +162,13 @@ func (m *machine) createPool(t *rapid.T) {
 		listener = ""
 	}
 	id := m.id()
-	if m.try(t, createPool(id, listener)) {
+	protocol := rapid.SampledFrom(append(lb.PoolProtocols, "HTTP", "HTTP")).Draw(t, "protocol")
+	if m.try(t, func(t *lb.LoadBalancer) error {
+		_, err := t.CreatePool(lb.PoolCreate{
+			ID: id, Protocol: protocol, ListenerID: listener, PoolAttrs: lb.PoolAttrs{Algorithm: lb.Some(lb.Algorithm("ROUND_ROBIN"))},
+		})
+		return err
+	}) {
 		m.expect(id, false)
 		m.expect("lb", false)
 		if listener != "" {
@@ -163,7 +181,7 @@ func (m *machine) updatePool(t *rapid.T) {
 	_, id := m.pick(t, lb.KindPool)
 	in := lb.PoolAttrs{Common: common(t)}
 	if rapid.Bool().Draw(t, "persistent") {
-		in.Persistence = lb.Some(lb.SessionPersistence{Type: "SOURCE_IP"})
+		in.Persistence = lb.Some(lb.SessionPersistence{Type: rapid.SampledFrom(lb.PersistenceTypes).Draw(t, "type")})
 	}
 	if m.try(t, updatePool(id, in)) {
 		m.expectUsers(id)
@@ -238,6 +256,71 @@ func (m *machine) createMonitor(t *rapid.T) {
 	if m.try(t, createMonitor(pool, id, rapid.SampledFrom(lb.MonitorTypes).Draw(t, "type"))) {
 		m.expect(id, false)
 		m.expectUsers(pool)
+	}
+}
+
+func (m *machine) updateMonitor(t *rapid.T) {
+	pool, id := m.pick(t, lb.KindHealthMonitor)
+	path := rapid.SampledFrom([]lb.Opt[string]{{}, lb.Some("/x"), lb.Null[string]()}).Draw(t, "path")
+	if m.try(t, updateMonitor(id, lb.HealthMonitorAttrs{Common: common(t), URLPath: path})) {
+		m.expect(id, false)
+		m.expectUsers(pool)
+	}
+}
+
+func (m *machine) policyAttrs(t *rapid.T) lb.L7PolicyAttrs {
+	_, pool := m.pick(t, lb.KindPool)
+	return lb.L7PolicyAttrs{
+		Common:         common(t),
+		Action:         rapid.SampledFrom([]lb.Opt[string]{{}, {}, lb.Some(lb.Reject), lb.Some(lb.RedirectToPool), lb.Null[string]()}).Draw(t, "action"),
+		RedirectPoolID: rapid.SampledFrom([]lb.Opt[string]{{}, lb.Some(pool), lb.Null[string]()}).Draw(t, "pool"),
+		RedirectURL:    rapid.SampledFrom([]lb.Opt[string]{{}, {}, lb.Some("http://a/"), lb.Null[string]()}).Draw(t, "URL"),
+		Position:       rapid.SampledFrom([]lb.Opt[int]{{}, lb.Some(1), lb.Some(2), lb.Some(99)}).Draw(t, "position"),
+	}
+}
+
+func (m *machine) createPolicy(t *rapid.T) {
+	_, listener := m.pick(t, lb.KindListener)
+	id := m.id()
+	if m.try(t, policy(listener, id, m.policyAttrs(t))) {
+		m.expect(id, false)
+		m.expect(listener, false)
+		m.expect("lb", false)
+	}
+}
+
+func (m *machine) updatePolicy(t *rapid.T) {
+	listener, id := m.pick(t, lb.KindL7Policy)
+	if m.try(t, updatePolicy(id, m.policyAttrs(t))) {
+		m.expect(id, false)
+		m.expect(listener, false)
+		m.expect("lb", false)
+	}
+}
+
+func ruleAttrs(t *rapid.T) lb.L7RuleAttrs {
+	attrs := ruleOf(rapid.SampledFrom(lb.L7RuleTypes).Draw(t, "type"), rapid.SampledFrom(lb.L7CompareTypes).Draw(t, "compare type"),
+		rapid.SampledFrom([]string{"", "k"}).Draw(t, "key"), rapid.SampledFrom([]string{"", "true", "(", "7"}).Draw(t, "value"))
+	attrs.Common = common(t)
+	return attrs
+}
+
+func (m *machine) createRule(t *rapid.T) {
+	_, policy := m.pick(t, lb.KindL7Policy)
+	id := m.id()
+	if m.try(t, l7Rule(policy, id, ruleAttrs(t))) {
+		m.expect(id, false)
+		m.expect(policy, false)
+		m.expect("lb", false)
+	}
+}
+
+func (m *machine) updateRule(t *rapid.T) {
+	policy, id := m.pick(t, lb.KindL7Rule)
+	if m.try(t, updateRule(policy, id, ruleAttrs(t))) {
+		m.expect(id, false)
+		m.expect(policy, false)
+		m.expect("lb", false)
 	}
 }
 
@@ -324,9 +407,9 @@ func (m *machine) fail(t *rapid.T) {
 	}
 	m.Observed.FailedIn, m.Observed.Failure = m.Tree.Generation, "no space left"
 	clear(m.expects)
-	m.Tree.Walk(func(_ lb.Kind, _ string, o *lb.Object, _ any) {
+	m.Tree.Walk(func(kind lb.Kind, _ string, o *lb.Object, _ any) {
 		want := lb.Active
-		if o.ChangedIn > m.Observed.Applied {
+		if o.ChangedIn > m.Observed.Applied || kind == lb.KindLoadBalancer {
 			want = lb.Failed
 		}
 		if got := m.Provisioning(o); got != want {
@@ -360,20 +443,53 @@ func (m *machine) check(t *rapid.T) {
 }
 
 func (m *machine) checkListeners(t *rapid.T) {
-	ports := map[int]bool{}
+	type port struct {
+		number int
+		udp    bool
+	}
+	ports := map[port]bool{}
 	for _, l := range m.Tree.Listeners {
 		if l.Deleted {
 			continue
 		}
-		if ports[l.ProtocolPort] {
-			t.Fatalf("two listeners on port %d", l.ProtocolPort)
+		if p := (port{l.ProtocolPort, l.Protocol == lb.UDP}); ports[p] {
+			t.Fatalf("two listeners on port %v", p)
+		} else {
+			ports[p] = true
 		}
-		ports[l.ProtocolPort] = true
-		if l.DefaultPoolID == "" {
+		for _, id := range l.PoolIDs() {
+			if p, err := m.Tree.Pool(id); err != nil || p.Deleted || l.Protocol == lb.Prometheus || (l.Protocol == lb.UDP) != (p.Protocol == lb.UDP) {
+				t.Fatalf("%s listener %s uses pool %+v: %v", l.Protocol, l.ID, p, err)
+			}
+		}
+		checkPolicies(t, l)
+	}
+}
+
+// checkPolicies holds that policies have targets and positions without gaps, and that the listener knows their order.
+func checkPolicies(t *rapid.T, l *lb.Listener) {
+	position := 0
+	sorted := *l
+	sorted.Policies = slices.Clone(l.Policies)
+	slices.Reverse(sorted.Policies)
+	sorted.SortPolicies()
+	if !slices.Equal(sorted.Policies, l.Policies) {
+		t.Fatalf("the policies of %s are kept as %v", l.ID, l.PolicyIDs)
+	}
+	for _, p := range l.Policies {
+		if p.Deleted {
 			continue
 		}
-		if p, err := m.Tree.Pool(l.DefaultPoolID); err != nil || p.Deleted {
-			t.Fatalf("listener %s uses pool %s: %v", l.ID, l.DefaultPoolID, err)
+		position++
+		if got := l.Position(p); got != position {
+			t.Fatalf("policy %s has position %d, want %d", p.ID, got, position)
+		}
+		targets := map[string]bool{
+			lb.Reject: p.RedirectPoolID == "" && p.RedirectURL == "", lb.RedirectToPool: p.RedirectPoolID != "" && p.RedirectURL == "",
+			lb.RedirectToURL: p.RedirectPoolID == "" && p.RedirectURL != "",
+		}
+		if !targets[p.Action] || l.Protocol != lb.HTTP && l.Protocol != lb.TerminatedHTTPS {
+			t.Fatalf("%s listener %s has policy %+v", l.Protocol, l.ID, p)
 		}
 	}
 }
