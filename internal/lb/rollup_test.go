@@ -261,3 +261,33 @@ func TestOperatingBeforeReports(t *testing.T) {
 		t.Errorf("load balancer is %s", got)
 	}
 }
+
+// TestRollupOfUncarried shows what the data plane does not carry in ERROR, and what hangs on it as not served.
+func TestRollupOfUncarried(t *testing.T) {
+	tree := change(t, villa(t),
+		policy("http", "y1", lb.L7PolicyAttrs{RedirectPoolID: lb.Some("pool-http")}), l7Rule("y1", "r1", ruleOf("PATH", "EQUAL_TO", "", "/")),
+		l7Rule("y1", "r2", lb.L7RuleAttrs{
+			Common: lb.Common{AdminStateUp: lb.Some(false)}, Type: lb.Some("PATH"), CompareType: lb.Some("EQUAL_TO"), Value: lb.Some("/"),
+		}))
+	seen := lb.Seen{Listeners: map[string]lb.SeenListener{"l1": {Listening: true}}}
+	statuses := func(uncarried map[string]string) map[string]lb.Status {
+		seen.Uncarried = uncarried
+		return lb.Rollup(tree, seen, nil, noon)
+	}
+	check := func(got map[string]lb.Status, want map[string]lb.OperatingStatus) {
+		t.Helper()
+		for id, status := range want {
+			if got[id].Operating != status {
+				t.Errorf("%s is %s (%q), want %s", id, got[id].Operating, got[id].Reason, status)
+			}
+		}
+	}
+	check(statuses(nil), map[string]lb.OperatingStatus{"y1": lb.Online, "r1": lb.Online, "r2": lb.Offline, "pool-http": lb.Online, "h1": lb.Online, "m1": lb.Online})
+	got := statuses(map[string]string{"http": "no HTTP", "h1": "no checks"})
+	check(got, map[string]lb.OperatingStatus{
+		"lb": lb.Online, "http": lb.InError, "pool-http": lb.Offline, "h1": lb.InError, "m1": lb.NoMonitor, "p1": lb.Online, "y1": lb.Online,
+	})
+	if got["http"].Reason != "no HTTP" || got["h1"].Reason != "no checks" || got["lb"].Reason != "listener http: no HTTP" {
+		t.Errorf("reasons %q, %q and %q", got["http"].Reason, got["h1"].Reason, got["lb"].Reason)
+	}
+}
