@@ -70,6 +70,8 @@ type LoadBalancer struct {
 
 	// Generation counts the changes of the whole tree.
 	Generation int64 `json:"generation"`
+	// FailedOver is the generation of the last failover; 0 without one.
+	FailedOver int64 `json:"failed_over,omitempty"`
 
 	Listeners []*Listener `json:"-"`
 	Pools     []*Pool     `json:"-"`

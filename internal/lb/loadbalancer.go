@@ -77,11 +77,12 @@ func (t *LoadBalancer) Update(in LoadBalancerAttrs) error {
 	return nil
 }
 
-// Failover changes nothing but the generation: a node then takes the load balancer as if it were new.
+// Failover changes nothing of what is served: a node then takes the load balancer as if it were new.
 func (t *LoadBalancer) Failover() error {
 	if t.Deleted || t.pending() {
 		return t.errState()
 	}
+	t.FailedOver = t.Generation
 	t.touch(&t.Object)
 	return nil
 }

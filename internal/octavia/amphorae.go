@@ -1,6 +1,7 @@
 package octavia
 
 import (
+	"fmt"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -12,7 +13,7 @@ import (
 // An amphora is one placement of a load balancer on a traffic node. Octavia has virtual machines there; here it is
 // derived from the load balancer, and has neither a row nor a status of its own.
 
-// amphoraSpace makes an amphora's id of its load balancer's, always the same.
+// amphoraSpace makes an amphora's ids of its load balancer's. A failover makes another amphora, with other ids.
 var amphoraSpace = uuid.MustParse("0d5f3f0e-5d0b-5c55-9d6a-6f1d8f4b4a52")
 
 // statusOfAmphora is Octavia's word for how far a placement has come.
@@ -28,8 +29,8 @@ var amphoraAttributes = attributes{
 	idAttribute,
 	{name: "project_id", use: hidden, read: func(o object) any { return o.Tree.ProjectID }},
 	{name: "loadbalancer_id", alias: "load_balancer_id", read: func(o object) any { return o.Tree.ID }},
-	fixed("compute_id", 0, nil, nil),
-	fixed("lb_network_ip", 0, nil, nil),
+	{name: "compute_id", read: func(o object) any { return derivedID(o.Snapshot, "compute") }}, // clients want it to be an id
+	fixed("lb_network_ip", 0, nil, "127.0.0.1"), // control and node are one process
 	{name: "vrrp_ip", read: func(o object) any { return ipText(o.Tree.VIP.Address) }},
 	{name: "ha_ip", read: func(o object) any { return ipText(o.Tree.VIP.Address) }},
 	{name: "vrrp_port_id", read: func(o object) any { return orNull(o.Tree.VIP.PortID) }},
@@ -83,9 +84,13 @@ func (c *call) amphorae() ([]object, error) {
 	return objectsOf(snapshots, amphoraOf), err
 }
 
+func derivedID(s lb.Snapshot, of string) string {
+	return uuid.NewSHA1(amphoraSpace, fmt.Appendf(nil, "%s %s %d", of, s.Tree.ID, s.Tree.FailedOver)).String()
+}
+
 func amphoraOf(s lb.Snapshot) object {
 	base := s.Tree.Object
-	base.ID = uuid.NewSHA1(amphoraSpace, []byte(s.Tree.ID)).String()
+	base.ID = derivedID(s, "amphora")
 	return object{Snapshot: s, base: &base}
 }
 

@@ -233,6 +233,9 @@ func TestAmphorae(t *testing.T) {
 		a.refused("member", method, path+rest, "", 403, "Policy")
 	}
 	a.must("admin", "PUT", path+"/"+first+"/failover", "", 202)
+	if again := a.list("admin", path+"?loadbalancer_id="+one.lb); len(again) != 1 || id(again[0]) == first {
+		t.Errorf("after the failover: %v", again)
+	}
 	if got := a.must("member", "GET", "/loadbalancers/"+one.lb, "", 200); got["provisioning_status"] != "PENDING_UPDATE" {
 		t.Errorf("load balancer is %v", got["provisioning_status"])
 	}
