@@ -30,7 +30,7 @@ var amphoraAttributes = attributes{
 	{name: "project_id", use: hidden, read: func(o object) any { return o.Tree.ProjectID }},
 	{name: "loadbalancer_id", alias: "load_balancer_id", read: func(o object) any { return o.Tree.ID }},
 	{name: "compute_id", read: func(o object) any { return derivedID(o.Snapshot, "compute") }}, // clients want it to be an id
-	fixed("lb_network_ip", 0, nil, "127.0.0.1"), // control and node are one process
+	fixed("lb_network_ip", 0, nil, "127.0.0.1"),                                                // control and node are one process
 	{name: "vrrp_ip", read: func(o object) any { return ipText(o.Tree.VIP.Address) }},
 	{name: "ha_ip", read: func(o object) any { return ipText(o.Tree.VIP.Address) }},
 	{name: "vrrp_port_id", read: func(o object) any { return orNull(o.Tree.VIP.PortID) }},
