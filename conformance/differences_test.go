@@ -62,8 +62,6 @@ var divergences = map[string]string{
 	"pool-show":               noTraffic,
 	"pool-put":                noTraffic,
 	"pool-show-full":          noTraffic,
-	"hm-show":                 noTraffic,
-	"hm-put":                  noTraffic,
 	"tree-status":             noTraffic,
 
 	"listeners-limit": noTraffic,

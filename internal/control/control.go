@@ -72,7 +72,7 @@ type Control struct {
 	mu       sync.Mutex       // guards what follows
 	served   map[string]int64 // the generation that the node serves, as far as this process has seen to it
 	reports  map[string]link.Report
-	failures map[string]int // failed attempts in a row
+	failures map[string]int  // failed attempts in a row
 	replug   map[string]bool // whose ports the node has to make sure of, even where it has them already
 }
 

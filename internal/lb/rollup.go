@@ -110,11 +110,10 @@ func (r *rollup) policies(l *Listener) {
 	}
 }
 
+// monitor is ONLINE whenever it is enabled, as in Octavia; one that is not carried out says so in its reason, and
+// shows in its members, which stay unchecked.
 func (r *rollup) monitor(m *HealthMonitor) Status {
-	if reason := r.seen.Uncarried[m.ID]; reason != "" && m.AdminStateUp {
-		return Status{Operating: InError, Reason: reason}
-	}
-	return Status{Operating: upOr(m.AdminStateUp, Offline)}
+	return Status{Operating: upOr(m.AdminStateUp, Offline), Reason: r.seen.Uncarried[m.ID]}
 }
 
 // pool computes the pool's status and its members'. A pool that is not served is OFFLINE.

@@ -262,7 +262,8 @@ func TestOperatingBeforeReports(t *testing.T) {
 	}
 }
 
-// TestRollupOfUncarried shows what the data plane does not carry in ERROR, and what hangs on it as not served.
+// TestRollupOfUncarried shows listeners that the data plane does not carry in ERROR, and what hangs on them as not served. A
+// health monitor stays ONLINE, with the reason.
 func TestRollupOfUncarried(t *testing.T) {
 	tree := change(t, villa(t),
 		policy("http", "y1", lb.L7PolicyAttrs{RedirectPoolID: lb.Some("pool-http")}), l7Rule("y1", "r1", ruleOf("PATH", "EQUAL_TO", "", "/")),
@@ -285,7 +286,7 @@ func TestRollupOfUncarried(t *testing.T) {
 	check(statuses(nil), map[string]lb.OperatingStatus{"y1": lb.Online, "r1": lb.Online, "r2": lb.Offline, "pool-http": lb.Online, "h1": lb.Online, "m1": lb.Online})
 	got := statuses(map[string]string{"http": "no HTTP", "h1": "no checks"})
 	check(got, map[string]lb.OperatingStatus{
-		"lb": lb.Online, "http": lb.InError, "pool-http": lb.Offline, "h1": lb.InError, "m1": lb.NoMonitor, "p1": lb.Online, "y1": lb.Online,
+		"lb": lb.Online, "http": lb.InError, "pool-http": lb.Offline, "h1": lb.Online, "m1": lb.NoMonitor, "p1": lb.Online, "y1": lb.Online,
 	})
 	if got["http"].Reason != "no HTTP" || got["h1"].Reason != "no checks" || got["lb"].Reason != "listener http: no HTTP" {
 		t.Errorf("reasons %q, %q and %q", got["http"].Reason, got["h1"].Reason, got["lb"].Reason)
