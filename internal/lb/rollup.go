@@ -161,6 +161,8 @@ func (r *rollup) member(p *Pool, m *Member) Status {
 		return Status{Operating: InError, Reason: probe.Reason}
 	case m.Weight == 0:
 		return Status{Operating: Draining}
+	case checked && probe.Reason != "": // it has recovered; why it was down stays known until it fails again
+		return Status{Operating: Online, Reason: "the last check that failed saw: " + probe.Reason}
 	case checked:
 		return Status{Operating: Online}
 	default:

@@ -262,6 +262,18 @@ func TestOperatingBeforeReports(t *testing.T) {
 	}
 }
 
+// A member that has recovered still says what its last failed check saw.
+func TestRollupKeepsTheLastFailure(t *testing.T) {
+	seen := lb.Seen{
+		Listeners: map[string]lb.SeenListener{"l1": {Listening: true}},
+		Members:   map[string]lb.SeenMember{"m1": {Checked: true, Up: true, Reason: "connection refused by 10.0.0.1:80"}},
+	}
+	got := lb.Rollup(house(t), seen, nil, noon)["m1"]
+	if want := "the last check that failed saw: connection refused by 10.0.0.1:80"; got.Operating != lb.Online || got.Reason != want {
+		t.Errorf("m1 is %s (%q), want ONLINE (%q)", got.Operating, got.Reason, want)
+	}
+}
+
 // TestRollupOfUncarried shows listeners that the data plane does not carry in ERROR, and what hangs on them as not served. A
 // health monitor stays ONLINE, with the reason.
 func TestRollupOfUncarried(t *testing.T) {
