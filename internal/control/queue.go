@@ -10,16 +10,17 @@ import (
 // never given out twice at the same time: one that is added while it is worked on comes again afterwards. So its length
 // is bounded by the number of load balancers.
 type queue struct {
-	mu      sync.Mutex      // guards what follows
-	waiting []string        // in order
-	queued  map[string]bool // in waiting
-	busy    map[string]bool // given out
-	again   map[string]bool // added while busy
-	wake    chan struct{}   // closed and replaced when something is added
+	mu      sync.Mutex             // guards what follows
+	waiting []string               // in order
+	queued  map[string]bool        // in waiting
+	busy    map[string]bool        // given out
+	again   map[string]bool        // added while busy
+	later   map[string]*time.Timer // to be added after a pause: at most one timer for each id, however often it fails
+	wake    chan struct{}          // closed and replaced when something is added
 }
 
 func newQueue() *queue {
-	return &queue{queued: map[string]bool{}, busy: map[string]bool{}, again: map[string]bool{}, wake: make(chan struct{})}
+	return &queue{queued: map[string]bool{}, busy: map[string]bool{}, again: map[string]bool{}, later: map[string]*time.Timer{}, wake: make(chan struct{})}
 }
 
 // add queues an id.
@@ -37,9 +38,20 @@ func (q *queue) add(id string) {
 	}
 }
 
-// addAfter queues an id after a pause.
+// addAfter queues an id after a pause, instead of after the pause that it was given before.
 func (q *queue) addAfter(id string, pause time.Duration) {
-	time.AfterFunc(pause, func() { q.add(id) })
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.stopTimer(id)
+	q.later[id] = time.AfterFunc(pause, func() { q.add(id) })
+}
+
+// stopTimer ends an id's pause, if it has one. The caller holds the mutex.
+func (q *queue) stopTimer(id string) {
+	if timer := q.later[id]; timer != nil {
+		timer.Stop()
+		delete(q.later, id)
+	}
 }
 
 // next waits for an id and gives it out; false when ctx has ended.
@@ -50,6 +62,7 @@ func (q *queue) next(ctx context.Context) (string, bool) {
 			id := q.waiting[0]
 			q.waiting = q.waiting[1:]
 			delete(q.queued, id)
+			q.stopTimer(id) // the attempt that it waited for begins
 			q.busy[id] = true
 			q.mu.Unlock()
 			return id, true
