@@ -3,6 +3,7 @@ package control_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"poise/internal/database/databasetest"
@@ -58,5 +59,44 @@ func TestFailover(t *testing.T) {
 	}
 	if _, err := c.Failover(t.Context(), "nosuch"); lb.CodeOf(err) != lb.NotFound {
 		t.Errorf("failover of what is not there: %v", err)
+	}
+}
+
+// held is a node that keeps one assignment waiting.
+type held struct {
+	recorder
+	generation atomic.Int64  // of the assignment that waits
+	reached    chan struct{} // closed when it does
+	release    chan struct{} // closed when it may go on
+}
+
+func (h *held) Apply(ctx context.Context, a link.Assignment) error {
+	if a.Generation == h.generation.Load() {
+		close(h.reached)
+		<-h.release
+	}
+	return h.recorder.Apply(ctx, a)
+}
+
+// TestFailoverDuringAnotherChange is one that comes while the node takes the generation before it: its ports are made
+// sure of all the same.
+func TestFailoverDuringAnotherChange(t *testing.T) {
+	h := &held{reached: make(chan struct{}), release: make(chan struct{})}
+	c := start(t, databasetest.SQLite(t), func(inner link.Node) link.Node { h.Node = inner; return h }).withSubnet(t, "127.81.11.0/24")
+	id := c.create(t).Tree.ID
+	before := c.until(t, id, "ACTIVE", isActive)
+	h.generation.Store(before.Tree.Generation + 1)
+	c.change(t, id, func(t *lb.LoadBalancer) error {
+		return t.Update(lb.LoadBalancerAttrs{Description: lb.Some("changed")})
+	})
+	<-h.reached
+	_, err := c.Failover(t.Context(), id)
+	close(h.release)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := c.until(t, id, "ACTIVE again", isActive)
+	if last := h.last(); !last.Replug || last.Generation != after.Tree.Generation {
+		t.Errorf("the node was told generation %d of %d, replug %v", last.Generation, after.Tree.Generation, last.Replug)
 	}
 }

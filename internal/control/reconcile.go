@@ -59,31 +59,33 @@ func (c *Control) forget(id string) {
 // apply has the node serve the tree, unless it does already.
 func (c *Control) apply(ctx context.Context, t *lb.LoadBalancer) error {
 	c.mu.Lock()
-	served := c.served[t.ID]
-	c.served[t.ID] = t.Generation // said beforehand: an AttachmentChanged meanwhile is not lost
-	c.mu.Unlock()
+	served, replug := c.served[t.ID], c.replug[t.ID]
 	if served == t.Generation {
+		c.mu.Unlock()
 		return nil
 	}
-	err := c.attachAndApply(ctx, t)
+	// Both are said beforehand, so that neither an AttachmentChanged nor a Failover meanwhile is lost.
+	c.served[t.ID] = t.Generation
+	delete(c.replug, t.ID)
+	c.mu.Unlock()
+	err := c.attachAndApply(ctx, t, replug)
+	if err == nil {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil {
-		delete(c.served, t.ID)
-		return err
+	delete(c.served, t.ID)
+	if replug {
+		c.replug[t.ID] = true
 	}
-	delete(c.replug, t.ID)
-	return nil
+	return err
 }
 
-func (c *Control) attachAndApply(ctx context.Context, t *lb.LoadBalancer) error {
+func (c *Control) attachAndApply(ctx context.Context, t *lb.LoadBalancer, replug bool) error {
 	port, err := c.network.AttachVIP(ctx, t.VIP)
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	replug := c.replug[t.ID]
-	c.mu.Unlock()
 	return c.node.Apply(ctx, link.Assignment{
 		LoadBalancerID: t.ID, Generation: t.Generation, Ports: []fabric.Port{port}, Replug: replug, Config: compile(t),
 	})
