@@ -43,6 +43,8 @@ const (
 	shutdownTimeout = 10 * time.Second
 	// readHeaderTimeout bounds how long a client may take to send a request's header.
 	readHeaderTimeout = 10 * time.Second
+	// idleTimeout is how long a client's connection may wait for its next request.
+	idleTimeout = 2 * time.Minute
 )
 
 func serveCommand() *cobra.Command {
@@ -236,7 +238,7 @@ func (h *house) routes(publicURL string, balancers *octavia.API) http.Handler {
 // run runs every task until ctx ends or one fails. The networks come first, so that there is something to plug into; the
 // APIs stop first, so that nobody changes what is being taken down.
 func (h *house) run(ctx context.Context, listener net.Listener) error {
-	server := &http.Server{Handler: h.handler, ReadHeaderTimeout: readHeaderTimeout}
+	server := &http.Server{Handler: h.handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout}
 	tasks, stopTasks := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopTasks()
 	group, failed := errgroup.WithContext(tasks)
