@@ -15,7 +15,7 @@ import (
 type Assignment struct {
 	LoadBalancerID string
 	Generation     int64
-	Ports          []fabric.Port // the VIP's port, then those of additional VIPs
+	Ports          []fabric.Port // the VIP's port, which has the addresses of additional VIPs as well
 	Replug         bool          // make sure of the ports even where they are as they were
 	Config         dataplane.Config
 }
