@@ -36,6 +36,10 @@ const (
 	// firstRetry and lastRetry bound the pause before what failed is tried again; it doubles each time.
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 5 * time.Second
+	// attemptTimeout bounds one attempt to apply a load balancer.
+	attemptTimeout = time.Minute
+	// resyncInterval is how often changes are looked for that nobody told this process.
+	resyncInterval = 5 * time.Second
 	// cleanupTimeout bounds the release of a VIP whose load balancer could not be created.
 	cleanupTimeout = 10 * time.Second
 )
@@ -97,7 +101,31 @@ func (c *Control) Run(ctx context.Context) error {
 		group.Go(func() error { c.work(ctx); return nil })
 	}
 	group.Go(func() error { return c.stats.run(ctx, c.log) })
+	group.Go(func() error { c.resync(ctx); return nil })
 	return group.Wait()
+}
+
+// resync queues, from time to time, what no node has acknowledged: changes of other processes on the same database, and
+// commits that succeeded although their answer was lost.
+func (c *Control) resync(ctx context.Context) {
+	ticker := time.NewTicker(resyncInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		all, err := c.store.List(ctx, "")
+		if err != nil && ctx.Err() == nil {
+			c.log.WarnContext(ctx, "changes of other processes are not looked for this time", "err", err)
+		}
+		for _, s := range all {
+			if s.Observed.Applied < s.Tree.Generation {
+				c.queue.add(s.Tree.ID)
+			}
+		}
+	}
 }
 
 // recover compares the node and the network service with the store, and queues every load balancer.
@@ -141,7 +169,7 @@ func (c *Control) work(ctx context.Context) {
 		if !ok {
 			return
 		}
-		err := c.reconcile(ctx, id)
+		err := c.attempt(ctx, id)
 		c.queue.done(id)
 		if err != nil && ctx.Err() == nil {
 			pause := c.failed(id)
@@ -151,6 +179,13 @@ func (c *Control) work(ctx context.Context) {
 		}
 		c.succeeded(id)
 	}
+}
+
+// attempt reconciles one load balancer in bounded time, so that a call that hangs does not keep a worker for good.
+func (c *Control) attempt(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	return c.reconcile(ctx, id)
 }
 
 // failed counts a failed attempt and returns the pause before the next.
@@ -257,12 +292,21 @@ func (c *Control) Create(ctx context.Context, caller rest.Caller, in lb.LoadBala
 	in.VIP = address
 	snapshot, err := c.insert(ctx, in)
 	if err != nil {
-		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
-		defer cancel()
-		return lb.Snapshot{}, errors.Join(err, c.network.ReleaseVIP(cleanup, in.ID))
+		return lb.Snapshot{}, errors.Join(err, c.releaseUnused(ctx, in.ID))
 	}
 	c.queue.add(in.ID)
 	return snapshot, nil
+}
+
+// releaseUnused releases the VIP of a load balancer that could not be created. When its commit succeeded and only the
+// answer was lost, the load balancer is there and keeps it.
+func (c *Control) releaseUnused(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	if _, err := c.store.Snapshot(ctx, id); lb.CodeOf(err) != lb.NotFound {
+		return err
+	}
+	return c.network.ReleaseVIP(ctx, id)
 }
 
 func (c *Control) insert(ctx context.Context, in lb.LoadBalancerCreate) (lb.Snapshot, error) {

@@ -380,6 +380,25 @@ func TestNothingIsCreatedBeforeLeftoversAreReleased(t *testing.T) {
 	}
 }
 
+// What another process commits on the same database, this one applies.
+func TestChangeOfAnotherProcessIsApplied(t *testing.T) {
+	db := databasetest.SQLite(t)
+	c := start(t, db, nil).withSubnet(t, "127.81.7.0/24")
+	s := c.create(t)
+	c.until(t, s.Tree.ID, "ACTIVE", isActive)
+	other, err := store.New(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rename := func(tree *lb.LoadBalancer) error {
+		return tree.Update(lb.LoadBalancerAttrs{Common: lb.Common{Name: lb.Some("elsewhere")}})
+	}
+	if _, err := other.Change(t.Context(), s.Tree.ID, rename); err != nil {
+		t.Fatal(err)
+	}
+	c.until(t, s.Tree.ID, "the other's change ACTIVE", func(s lb.Snapshot) bool { return s.Tree.Name == "elsewhere" && isActive(s) })
+}
+
 func TestTakenAddressShowsAndIsTakenOverOnceFree(t *testing.T) {
 	c := start(t, databasetest.SQLite(t), nil).withSubnet(t, "127.81.6.0/24")
 	s := c.create(t)

@@ -104,8 +104,14 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 // ErrBodyTooLarge is what [ReadBody] returns for a body over its limit.
 var ErrBodyTooLarge = errors.New("the request body is too large")
 
+// bodyTimeout bounds how long a client may take to send a body.
+const bodyTimeout = 30 * time.Second
+
 // ReadBody reads the whole request body, at most limit bytes ([MaxBody] unless the API has a reason).
 func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	connection := http.NewResponseController(w) // has no deadlines in some tests: then there is nothing to bound
+	_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout))
+	defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
