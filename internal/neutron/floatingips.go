@@ -62,14 +62,7 @@ func (f *floatingIP) view() object {
 
 func (s *Service) listFloatingIPs(ctx context.Context, db bun.IDB, caller rest.Caller, n narrow) ([]object, error) {
 	rows, err := selectFloatingIPs(ctx, db, caller, n)
-	if err != nil {
-		return nil, err
-	}
-	views := make([]object, len(rows))
-	for i, row := range rows {
-		views[i] = row.view()
-	}
-	return views, nil
+	return viewsOf(rows, (*floatingIP).view), err
 }
 
 func (s *Service) createFloatingIP(ctx context.Context, c *change, b *body) (string, error) {

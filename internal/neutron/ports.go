@@ -115,14 +115,7 @@ func (p *port) status() string {
 
 func (s *Service) listPorts(ctx context.Context, db bun.IDB, caller rest.Caller, n narrow) ([]object, error) {
 	rows, err := selectPorts(ctx, db, caller, n)
-	if err != nil {
-		return nil, err
-	}
-	views := make([]object, len(rows))
-	for i, row := range rows {
-		views[i] = row.view(caller)
-	}
-	return views, nil
+	return viewsOf(rows, func(p *port) object { return p.view(caller) }), err
 }
 
 func newPort(projectID, networkID string) *port {

@@ -68,14 +68,7 @@ func (r *router) view() object {
 
 func (s *Service) listRouters(ctx context.Context, db bun.IDB, caller rest.Caller, n narrow) ([]object, error) {
 	rows, err := selectRouters(ctx, db, caller, n)
-	if err != nil {
-		return nil, err
-	}
-	views := make([]object, len(rows))
-	for i, row := range rows {
-		views[i] = row.view()
-	}
-	return views, nil
+	return viewsOf(rows, (*router).view), err
 }
 
 func (s *Service) createRouter(ctx context.Context, c *change, b *body) (string, error) {

@@ -131,14 +131,7 @@ func orNull(text string) any {
 
 func (s *Service) listSubnets(ctx context.Context, db bun.IDB, caller rest.Caller, n narrow) ([]object, error) {
 	rows, err := selectSubnets(ctx, db, caller, n)
-	if err != nil {
-		return nil, err
-	}
-	views := make([]object, len(rows))
-	for i, row := range rows {
-		views[i] = row.view()
-	}
-	return views, nil
+	return viewsOf(rows, (*subnet).view), err
 }
 
 func (s *Service) createSubnet(ctx context.Context, c *change, b *body) (string, error) {
