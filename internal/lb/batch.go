@@ -13,34 +13,26 @@ func (t *LoadBalancer) ReplaceMembers(poolID string, list []MemberCreate, additi
 	if err != nil {
 		return err
 	}
-	existing := map[netip.AddrPort]*Member{}
-	for _, m := range p.Members {
-		if !m.Deleted {
-			existing[m.key()] = m
-		}
-	}
-	updated := map[*Member]bool{}
+	existing, listed := p.byAddress(), make(map[*Member]bool, len(list))
 	for _, in := range list {
 		m := existing[in.key()]
 		switch {
-		case m == nil:
-			if _, err := t.addMember(p, in); err != nil {
+		case m == nil || m.CreatedIn == t.Generation: // what the list has twice is refused like what the pool has already
+			if m, err = t.addMember(p, in, existing); err != nil {
 				return err
 			}
-		case updated[m]:
+		case listed[m]:
 			return ErrValidation("members", "Member must be updated only once in the same request.")
 		default:
 			t.resetMember(m, in)
-			updated[m] = true
 		}
+		listed[m] = true
 	}
 	removed := 0
-	if !additiveOnly {
-		for _, m := range existing {
-			if !updated[m] {
-				t.remove(&m.Object)
-				removed++
-			}
+	for _, m := range p.Members {
+		if !additiveOnly && !listed[m] && !m.Deleted {
+			t.remove(&m.Object)
+			removed++
 		}
 	}
 	if len(list) > 0 || removed > 0 {
@@ -58,6 +50,7 @@ func (t *LoadBalancer) resetMember(m *Member, in MemberCreate) {
 	attrs.MonitorAddress = Some(attrs.MonitorAddress.Or(netip.Addr{}))
 	attrs.MonitorPort = Some(attrs.MonitorPort.Or(0))
 	setMember(m, attrs)
+	m.AddressText = in.AddressText
 	attrs.apply(&m.Object)
 	if in.SubnetID != "" {
 		m.SubnetID = in.SubnetID
@@ -65,15 +58,8 @@ func (t *LoadBalancer) resetMember(m *Member, in MemberCreate) {
 	t.touch(&m.Object)
 }
 
-func (m *Member) key() netip.AddrPort { return netip.AddrPortFrom(m.Address, uint16(m.ProtocolPort)) }
-
-func (in MemberCreate) key() netip.AddrPort {
-	return netip.AddrPortFrom(in.Address.Unmap(), uint16(in.ProtocolPort))
-}
-
 // NewMembers are the listed members that the pool does not have yet: those whose subnet still wants a look.
 func (p *Pool) NewMembers(list []MemberCreate) []MemberCreate {
-	return slices.DeleteFunc(slices.Clone(list), func(in MemberCreate) bool {
-		return slices.ContainsFunc(p.Members, func(m *Member) bool { return !m.Deleted && m.key() == in.key() })
-	})
+	existing := p.byAddress()
+	return slices.DeleteFunc(slices.Clone(list), func(in MemberCreate) bool { return existing[in.key()] != nil })
 }

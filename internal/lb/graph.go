@@ -91,8 +91,9 @@ func (t *LoadBalancer) createPoolTree(in PoolCreate) error {
 			return err
 		}
 	}
+	existing := p.byAddress()
 	for _, m := range in.Members {
-		if _, err := t.addMember(p, m); err != nil {
+		if _, err := t.addMember(p, m, existing); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,11 @@ type Member struct {
 	Backup         bool       `json:"backup"`
 	MonitorAddress netip.Addr `json:"monitor_address,omitzero"`
 	MonitorPort    int        `json:"monitor_port,omitempty"`
+
+	// AddressText and MonitorAddressText are the addresses as they were written, "" where that is the canonical text: answers
+	// repeat them. Rules compare the addresses themselves.
+	AddressText        string `json:"address_text,omitempty"`
+	MonitorAddressText string `json:"monitor_address_text,omitempty"`
 }
 
 // MemberAttrs are the attributes of a member that can be changed.
@@ -21,6 +26,8 @@ type MemberAttrs struct {
 	Backup         Opt[bool]
 	MonitorAddress Opt[netip.Addr]
 	MonitorPort    Opt[int]
+	// MonitorAddressText belongs to MonitorAddress, see [Member].
+	MonitorAddressText string
 }
 
 // MemberCreate makes a member.
@@ -28,6 +35,7 @@ type MemberCreate struct {
 	MemberAttrs
 	ID           string
 	Address      netip.Addr
+	AddressText  string // see [Member]
 	ProtocolPort int
 	SubnetID     string
 }
@@ -41,7 +49,7 @@ func (t *LoadBalancer) CreateMember(poolID string, in MemberCreate) (*Member, er
 	if err != nil {
 		return nil, err
 	}
-	m, err := t.addMember(p, in)
+	m, err := t.addMember(p, in, p.byAddress())
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +57,8 @@ func (t *LoadBalancer) CreateMember(poolID string, in MemberCreate) (*Member, er
 	return m, nil
 }
 
-func (t *LoadBalancer) addMember(p *Pool, in MemberCreate) (*Member, error) {
+// addMember adds a member; existing are those that the pool has, and has the new one afterwards.
+func (t *LoadBalancer) addMember(p *Pool, in MemberCreate, existing map[netip.AddrPort]*Member) (*Member, error) {
 	address := in.Address.Unmap()
 	if address == reservedAddress {
 		return nil, ErrOption("address", address.String(), "member address")
@@ -57,18 +66,34 @@ func (t *LoadBalancer) addMember(p *Pool, in MemberCreate) (*Member, error) {
 	if len(p.Members) >= MaxMembers {
 		return nil, ErrValidation("", "A pool cannot have more than %d members.", MaxMembers)
 	}
-	for _, other := range p.Members {
-		if other.Address == address && other.ProtocolPort == in.ProtocolPort && !other.Deleted {
-			return nil, errConflict("address", "Another member on this pool is already using ip %s on protocol_port %d", address, in.ProtocolPort)
-		}
+	if existing[in.key()] != nil {
+		return nil, errConflict("address", "Another member on this pool is already using ip %s on protocol_port %d", address, in.ProtocolPort)
 	}
 	m := &Member{
-		Object: t.newObject(in.ID, in.Common), Address: address,
+		Object: t.newObject(in.ID, in.Common), Address: address, AddressText: in.AddressText,
 		ProtocolPort: in.ProtocolPort, SubnetID: in.SubnetID, Weight: 1,
 	}
 	setMember(m, in.MemberAttrs)
 	p.Members = append(p.Members, m)
+	existing[m.key()] = m
 	return m, nil
+}
+
+// byAddress are the pool's members by what tells them apart; those that are being deleted are not among them.
+func (p *Pool) byAddress() map[netip.AddrPort]*Member {
+	all := make(map[netip.AddrPort]*Member, len(p.Members))
+	for _, m := range p.Members {
+		if !m.Deleted {
+			all[m.key()] = m
+		}
+	}
+	return all
+}
+
+func (m *Member) key() netip.AddrPort { return netip.AddrPortFrom(m.Address, uint16(m.ProtocolPort)) }
+
+func (in MemberCreate) key() netip.AddrPort {
+	return netip.AddrPortFrom(in.Address.Unmap(), uint16(in.ProtocolPort))
 }
 
 // UpdateMember changes a member.
@@ -113,6 +138,8 @@ func (t *LoadBalancer) mutableMember(poolID, id string) (*Pool, *Member, error) 
 func setMember(m *Member, in MemberAttrs) {
 	in.Weight.Into(&m.Weight, 1)
 	in.Backup.Into(&m.Backup, false)
-	in.MonitorAddress.Into(&m.MonitorAddress, netip.Addr{})
+	if in.MonitorAddress.Set {
+		m.MonitorAddress, m.MonitorAddressText = in.MonitorAddress.Or(netip.Addr{}), in.MonitorAddressText
+	}
 	in.MonitorPort.Into(&m.MonitorPort, 0)
 }

@@ -170,11 +170,13 @@ func (r *rollup) member(p *Pool, m *Member) Status {
 	}
 }
 
-// idleMember is the status of a member whose pool is not served: nobody checks it, so it stays as it was. Without a health
-// monitor there is nothing to keep.
+// idleMember is the status of a member whose pool is not served: nobody checks it, so it stays as it was, or OFFLINE when it
+// is disabled. Without a health monitor there is nothing to keep.
 func (r *rollup) idleMember(p *Pool, m *Member) Status {
 	before, known := r.before[m.ID]
 	switch {
+	case !m.AdminStateUp:
+		return Status{Operating: Offline}
 	case p.Monitor == nil || p.Monitor.Deleted:
 		return Status{Operating: NoMonitor}
 	case known:

@@ -73,6 +73,16 @@ func TestRollup(t *testing.T) {
 			seen:    lb.Seen{Listeners: well, Members: members(up, up)},
 			want:    "lb=ONLINE p2=OFFLINE m3=OFFLINE h2=ONLINE",
 		},
+		"a disabled member of a pool that is not served": {
+			changes: []step{updateMember("p2", "m3", lb.MemberAttrs{Common: off})},
+			seen:    lb.Seen{Listeners: well}, before: "m3=NO_MONITOR",
+			want: "p2=OFFLINE m3=OFFLINE",
+		},
+		"a disabled member of a checked pool that is not served": {
+			changes: []step{updatePool("p1", lb.PoolAttrs{Common: off}), updateMember("p1", "m1", lb.MemberAttrs{Common: off})},
+			seen:    lb.Seen{Listeners: well}, before: "m1=ERROR m2=ERROR",
+			want: "p1=OFFLINE m1=OFFLINE m2=ERROR",
+		},
 		"one member down": {
 			seen: lb.Seen{Listeners: well, Members: members(down, up)},
 			want: "lb=DEGRADED l1=ONLINE p1=DEGRADED m1=ERROR m2=ONLINE",

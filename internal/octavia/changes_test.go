@@ -201,6 +201,43 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// TestAddressesAsWritten repeats a member's addresses in their owner's words, and compares what they mean.
+func TestAddressesAsWritten(t *testing.T) {
+	a := newAPI(t)
+	tree := a.tree("member", "one")
+	path := tree.in("/pools/{pool}/members")
+	shown := func(m map[string]any) string { return fmt.Sprintf("%v %v", m["address"], m["monitor_address"]) }
+	const long, longMonitor = "2001:db8:0:0:0:0:0:1", "2001:DB8::2"
+	m := a.must("member", "POST", path,
+		`{"member": {"address": "`+long+`", "protocol_port": 80, "monitor_address": "`+longMonitor+`"}}`, 201)
+	a.control.acknowledge()
+	one := path + "/" + id(m)
+	if got, want := shown(a.must("member", "GET", one, "", 200)), long+" "+longMonitor; got != want {
+		t.Errorf("created: %s, want %s", got, want)
+	}
+	for _, same := range []string{long, "2001:db8::1", "2001:0DB8::0001"} {
+		a.refused("member", "POST", path, `{"member": {"address": "`+same+`", "protocol_port": 80}}`, 409, "already using ip 2001:db8::1 on")
+		if got := a.list("member", path+"?address="+same); len(got) != 1 {
+			t.Errorf("%s finds %v", same, got)
+		}
+	}
+	if got := a.list("member", path+"?sort=address:desc&fields=address"); fmt.Sprint(got) != fmt.Sprintf("[map[address:%s] map[address:10.0.0.20]]", long) {
+		t.Errorf("sorted: %v", got)
+	}
+	if got, want := shown(a.must("member", "PUT", one, `{"member": {"monitor_address": "::FFFF:10.0.0.9"}}`, 200)), long+" ::FFFF:10.0.0.9"; got != want {
+		t.Errorf("updated: %s, want %s", got, want)
+	}
+	if got, want := shown(a.must("member", "PUT", one, `{"member": {"monitor_address": null}}`, 200)), long+" <nil>"; got != want {
+		t.Errorf("reset: %s, want %s", got, want)
+	}
+	if got := a.send("member", "PUT", path, `{"members": [{"address": "2001:db8:0::1", "protocol_port": 80}]}`); got.Code != 202 {
+		t.Fatalf("batch: %d %s", got.Code, got.Body)
+	}
+	if got, want := shown(a.must("member", "GET", one, "", 200)), "2001:db8:0::1 <nil>"; got != want {
+		t.Errorf("listed in a batch: %s, want %s", got, want)
+	}
+}
+
 func TestStatusReasons(t *testing.T) {
 	a := newAPI(t)
 	tree := a.tree("member", "one")

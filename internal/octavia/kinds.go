@@ -1,6 +1,7 @@
 package octavia
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -168,6 +169,37 @@ func address(name string, v any) (any, error) {
 		return nil, errInput(name, v, "Value should be IPv4 or IPv6 format")
 	}
 	return a.Unmap(), nil
+}
+
+// written is an IP address with the text that it was written as: that is shown, and the address itself compared.
+type written struct {
+	netip.Addr
+	text string // "" for the canonical text
+}
+
+// asWritten is an IP address that answers repeat as it was written.
+func asWritten(name string, v any) (any, error) {
+	a, err := address(name, v)
+	if err != nil {
+		return nil, err
+	}
+	w := written{Addr: a.(netip.Addr)}
+	if s := v.(string); s != w.Addr.String() {
+		w.text = s
+	}
+	return w, nil
+}
+
+// String is what answers show.
+func (w written) String() string { return cmp.Or(w.text, w.Addr.String()) }
+
+// MarshalText is what answers show, in JSON.
+func (w written) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
+
+// equals tells whether the text is this address, however it is written.
+func (w written) equals(text string) bool {
+	a, err := netip.ParseAddr(text)
+	return err == nil && a.Unmap() == w.Addr
 }
 
 // networks is a list of CIDRs. Host bits are cleared, and an address alone is a network of one.

@@ -200,6 +200,8 @@ func equals(v any, want string) bool {
 		return v == want
 	case json.Number:
 		return v.String() == want
+	case written:
+		return v.equals(want)
 	default: // null equals nothing
 		return false
 	}
@@ -287,6 +289,10 @@ func compareValues(x, y any) int {
 	case bool:
 		if y, ok := y.(bool); ok {
 			return cmp.Compare(number(x), number(y))
+		}
+	case written: // as text, like Octavia's database
+		if y, ok := y.(written); ok {
+			return cmp.Compare(x.String(), y.String())
 		}
 	}
 	return cmp.Compare(number(x != nil), number(y != nil))

@@ -19,8 +19,8 @@ var members = &resource{
 	attributes: append(projectAttributes(), attributes{
 		idAttribute, nameAttribute, provisioningAttribute, operatingAttribute, adminAttribute, createdAttribute, updatedAttribute,
 		{
-			name: "address", alias: "ip_address", use: mandatory, kind: address,
-			read: func(o object) any { return ipText(o.member.Address) },
+			name: "address", alias: "ip_address", use: mandatory, kind: asWritten,
+			read: func(o object) any { return o.address() },
 		},
 		{
 			name: "protocol_port", use: mandatory, kind: integer(1, 65535),
@@ -30,8 +30,8 @@ var members = &resource{
 		{name: "backup", use: changeable, kind: boolean, read: func(o object) any { return o.member.Backup }},
 		{name: "subnet_id", use: onCreate, kind: identity, read: func(o object) any { return orNull(o.member.SubnetID) }},
 		{
-			name: "monitor_address", use: changeable, kind: address,
-			read: func(o object) any { return ipText(o.member.MonitorAddress) },
+			name: "monitor_address", use: changeable, kind: asWritten,
+			read: func(o object) any { return orNull(written{o.member.MonitorAddress, o.member.MonitorAddressText}) },
 		},
 		{
 			name: "monitor_port", use: changeable, kind: integer(1, 65535),
@@ -74,20 +74,27 @@ var members = &resource{
 	remove: func(t *lb.LoadBalancer, o object) error { return t.DeleteMember(o.pool.ID, o.base.ID) },
 }
 
+// address is a member's address as answers show it.
+func (o object) address() written { return written{o.member.Address, o.member.AddressText} }
+
 func memberAttrs(in values) lb.MemberAttrs {
+	monitor := opt[written](in, "monitor_address")
 	return lb.MemberAttrs{
-		Common:         common(in),
-		Weight:         opt[int](in, "weight"),
-		Backup:         opt[bool](in, "backup"),
-		MonitorAddress: opt[netip.Addr](in, "monitor_address"),
-		MonitorPort:    opt[int](in, "monitor_port"),
+		Common:             common(in),
+		Weight:             opt[int](in, "weight"),
+		Backup:             opt[bool](in, "backup"),
+		MonitorAddress:     lb.Opt[netip.Addr]{Set: monitor.Set, Null: monitor.Null, Value: monitor.Value.Addr},
+		MonitorAddressText: monitor.Value.text,
+		MonitorPort:        opt[int](in, "monitor_port"),
 	}
 }
 
 func memberCreate(id string, in values) lb.MemberCreate {
+	address := get[written](in, "address")
 	return lb.MemberCreate{
 		MemberAttrs: memberAttrs(in), ID: id,
-		Address: get[netip.Addr](in, "address"), ProtocolPort: get[int](in, "protocol_port"), SubnetID: get[string](in, "subnet_id"),
+		Address: address.Addr, AddressText: address.text,
+		ProtocolPort: get[int](in, "protocol_port"), SubnetID: get[string](in, "subnet_id"),
 	}
 }
 

@@ -82,7 +82,7 @@ func poolStatus(o object) map[string]any {
 	below := []any{}
 	for m := range members.objects(o.Snapshot, o.pool.ID) {
 		member := statusOfObject(m)
-		member["address"], member["protocol_port"] = m.member.Address.String(), m.member.ProtocolPort
+		member["address"], member["protocol_port"] = m.address(), m.member.ProtocolPort
 		below = append(below, member)
 	}
 	status["members"] = below
