@@ -15,11 +15,27 @@ import (
 // ARCHITECTURE.md says why.
 var arrows = map[string][]string{
 	// The domain and the data plane import nobody, above all not each other: control compiles one into the other.
-	"internal/lb":                {},
-	"internal/dataplane":         {},
-	"internal/dataplane/balance": {"internal/dataplane"},
-	"internal/dataplane/probe":   {"internal/dataplane"},
-	"internal/dataplane/proxy":   {"internal/dataplane", "internal/dataplane/balance"},
+	"internal/lb":                  {},
+	"internal/dataplane":           {},
+	"internal/dataplane/balance":   {"internal/dataplane"},
+	"internal/dataplane/meter":     {"internal/dataplane"},
+	"internal/dataplane/accesslog": {},
+	"internal/dataplane/tlsconf":   {"internal/dataplane"},
+	"internal/dataplane/h1":        {},
+	"internal/dataplane/l7": {
+		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",
+		"internal/dataplane/tlsconf", "internal/dataplane/h1",
+	},
+	"internal/dataplane/probe":    {"internal/dataplane", "internal/dataplane/tlsconf"},
+	"internal/dataplane/datagram": {"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog"},
+	"internal/dataplane/gateway": {
+		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",
+		"internal/dataplane/tlsconf", "internal/dataplane/h1", "internal/dataplane/l7",
+	},
+	"internal/dataplane/proxy": {
+		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",
+		"internal/dataplane/tlsconf", "internal/dataplane/h1", "internal/dataplane/l7", "internal/dataplane/gateway",
+	},
 
 	// The fabric gives sockets to the data plane, and knows nothing else of it.
 	"internal/fabric":          {"internal/dataplane"},
@@ -37,7 +53,10 @@ var arrows = map[string][]string{
 	"internal/store":       {"internal/lb", "internal/database"},
 	"internal/link":        {"internal/dataplane", "internal/fabric"},
 	"internal/control":     {"internal/lb", "internal/store", "internal/link", "internal/dataplane", "internal/fabric", "internal/rest"},
-	"internal/node":        {"internal/link", "internal/dataplane", "internal/dataplane/probe", "internal/dataplane/proxy", "internal/fabric"},
+	"internal/node": {
+		"internal/link", "internal/dataplane", "internal/dataplane/probe", "internal/dataplane/proxy", "internal/dataplane/datagram",
+		"internal/dataplane/accesslog", "internal/fabric",
+	},
 
 	// The neighbours do not know each other; each declares what it needs of another as an interface.
 	"internal/keystone": {"internal/rest", "internal/database"},

@@ -63,7 +63,7 @@ func timeout(ms int, whenZero time.Duration) time.Duration {
 func compilePool(p *lb.Pool, left map[string]string) dataplane.Pool {
 	pool := dataplane.Pool{
 		ID: p.ID, Algorithm: dataplane.Algorithm(p.Algorithm),
-		SourceIPAffinity: p.Persistence != nil && p.Persistence.Type == lb.PersistBySource,
+		Persistence: compilePersistence(p),
 	}
 	for _, m := range p.Members {
 		if !m.Deleted {
@@ -78,6 +78,13 @@ func compilePool(p *lb.Pool, left map[string]string) dataplane.Pool {
 		}
 	}
 	return pool
+}
+
+func compilePersistence(p *lb.Pool) *dataplane.Persistence {
+	if p.Persistence == nil {
+		return nil
+	}
+	return &dataplane.Persistence{Type: dataplane.PersistenceType(p.Persistence.Type), Cookie: p.Persistence.CookieName}
 }
 
 func compileMember(m *lb.Member) dataplane.Member {

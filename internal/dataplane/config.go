@@ -26,7 +26,10 @@ type Protocol string
 
 // The protocols that the data plane carries.
 const (
-	TCP Protocol = "TCP" // bytes are relayed unseen (Octavia's TCP and HTTPS listeners)
+	TCP        Protocol = "TCP"        // bytes are relayed unseen (Octavia's TCP and HTTPS listeners)
+	HTTP       Protocol = "HTTP"       // requests are read, routed and changed (HTTP, and with TLS TERMINATED_HTTPS)
+	UDP        Protocol = "UDP"        // datagrams are relayed, each client's to one member
+	Prometheus Protocol = "PROMETHEUS" // GET /metrics is answered with the load balancer's own metrics
 )
 
 // Listener accepts connections on one port of every address of the load balancer.
@@ -47,7 +50,14 @@ type Listener struct {
 	MemberTimeout  time.Duration // silence of the member that ends a connection
 	ConnectTimeout time.Duration // one attempt to reach one member
 
-	PoolID string // "" when there is no default pool: connections are accepted and closed
+	// PoolID is the default pool; "" when there is none: connections are accepted and closed, requests get a 503.
+	PoolID string
+
+	TLS  *ServerTLS // nil: clients speak plaintext
+	HTTP *Requests  // of HTTP listeners, nil otherwise
+
+	// AccessLog has each connection, or each request, written to the log file of the listener.
+	AccessLog bool
 }
 
 // DefaultConnectionLimit is what an unlimited listener gets (octavia-dataplane.md §2).
@@ -68,10 +78,43 @@ const (
 type Pool struct {
 	ID        string
 	Algorithm Algorithm
-	// SourceIPAffinity keeps a client (by address) at the member it was first given (session persistence SOURCE_IP).
-	SourceIPAffinity bool
-	Members          []Member
-	Monitor          *Monitor // nil: members are not checked and count as usable
+	// HTTP says that the members speak HTTP (Octavia's pool protocol HTTP): only they get inserted X-Forwarded headers.
+	HTTP        bool
+	Proxy       ProxyVersion // of the header that tells members who the client is
+	TLS         *ClientTLS   // nil: members are spoken to in plaintext
+	Persistence *Persistence // nil: each connection, or request, is balanced anew
+	Members     []Member
+	Monitor     *Monitor // nil: members are not checked and count as usable
+}
+
+// ProxyVersion is a version of the PROXY protocol (https://www.haproxy.org/download/2.6/doc/proxy-protocol.txt).
+type ProxyVersion int
+
+// The versions of the PROXY protocol.
+const (
+	NoProxy ProxyVersion = 0
+	ProxyV1 ProxyVersion = 1 // a line of text
+	ProxyV2 ProxyVersion = 2 // binary; with the client certificate's name where the listener terminates TLS
+)
+
+// PersistenceType says by what a client is recognised.
+type PersistenceType string
+
+// The types of session persistence (octavia-dataplane.md §4.1).
+const (
+	BySourceIP   PersistenceType = "SOURCE_IP"   // its address
+	ByHTTPCookie PersistenceType = "HTTP_COOKIE" // a cookie that the data plane sets
+	ByAppCookie  PersistenceType = "APP_COOKIE"  // a cookie that the members set
+)
+
+// Persistence keeps a client at the member that it was first given, as long as that one is usable.
+type Persistence struct {
+	Type   PersistenceType
+	Cookie string // name, of ByAppCookie
+	// Timeout and MaskBits are for UDP: how long a silent client is remembered, and how many bits of an address
+	// make a client. 0 means for ever, and all of them.
+	Timeout  time.Duration
+	MaskBits int
 }
 
 // Member is one server of a pool.
@@ -87,69 +130,10 @@ type Member struct {
 	Probe netip.AddrPort
 }
 
-// MonitorType is what a health check does.
-type MonitorType string
-
-// The checks that the data plane can make.
-const (
-	MonitorTCP MonitorType = "TCP" // a TCP connection can be opened
-)
-
-// Monitor is how the members of a pool are checked (octavia-dataplane.md §5).
-type Monitor struct {
-	ID      string
-	Type    MonitorType
-	Delay   time.Duration // between two checks of one member
-	Timeout time.Duration // for one whole check
-	Rise    int           // consecutive successes that bring a member up (max_retries)
-	Fall    int           // consecutive failures that take a member down (max_retries_down)
-}
-
 // Net is the network in which a load balancer lives, and what a data plane needs of it. A socket belongs
 // to the network namespace in which it was created; after its creation it is used from anywhere.
 type Net interface {
 	// Socket creates a socket (non-blocking, close-on-exec) in the load balancer's network; the caller closes it.
 	// family is unix.AF_INET or AF_INET6, kind unix.SOCK_STREAM or SOCK_DGRAM; errors are of type syscall.Errno, wrapped.
 	Socket(family, kind int) (fd int, err error)
-}
-
-// Health is what the checks last said about one member.
-type Health struct {
-	PoolID   string
-	MemberID string
-	State    HealthState
-	// Reason is a sentence for people about the last failed check ("connection refused by 10.0.0.5:80"),
-	// kept after recovery until the next failure; "" when none has failed yet.
-	Reason string
-	Since  time.Time // when State was entered
-}
-
-// HealthState is a member's place in the life of a checked server.
-type HealthState string
-
-// A new member starts as HealthUp, but fragile: it takes traffic at once and its first failed check takes it down.
-const (
-	HealthUnchecked HealthState = "unchecked" // no monitor, or the member is disabled
-	HealthUp        HealthState = "up"
-	HealthDown      HealthState = "down"
-)
-
-// Counters are a listener's statistics since its data plane started; all only ever grow except Active.
-type Counters struct {
-	Active  int64  // connections open now
-	Total   uint64 // connections accepted since the start, including those that found no member
-	BytesIn uint64 // from clients
-	// BytesOut is to clients.
-	BytesOut uint64
-	// Errors counts accepted connections that found no member (Octavia's request_errors).
-	Errors uint64
-}
-
-// ListenerState is what a data plane says about one listener of its Config.
-type ListenerState struct {
-	Listening bool
-	// Reason says why Listening is false ("address already in use").
-	Reason string
-	// Full is true while the connection limit is reached.
-	Full bool
 }

@@ -94,11 +94,15 @@ func (b *Balancer) Pick(client netip.AddrPort, tried ...*Member) *Member {
 	if m == nil {
 		return nil
 	}
-	if b.pool.SourceIPAffinity {
+	if b.bySource() {
 		b.memory.affinity.put(client.Addr(), m.ID)
 	}
 	m.tally.active.Add(1)
 	return m
+}
+
+func (b *Balancer) bySource() bool {
+	return b.pool.Persistence != nil && b.pool.Persistence.Type == dataplane.BySourceIP
 }
 
 // Release gives back a picked member.
@@ -120,7 +124,7 @@ func (m *Member) Active() int64 { return m.tally.active.Load() }
 // affine is the member that the client was given before, if it still may have it. A drained member (weight 0) keeps
 // the clients it has.
 func (b *Balancer) affine(client netip.Addr, tried []*Member) *Member {
-	if !b.pool.SourceIPAffinity {
+	if !b.bySource() {
 		return nil
 	}
 	id, ok := b.memory.affinity.get(client)

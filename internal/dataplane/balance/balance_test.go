@@ -227,7 +227,7 @@ func TestSourceHashSees(t *testing.T) {
 
 func affine(words string, previous *Balancer) *Balancer {
 	p := pool(dataplane.RoundRobin, words)
-	p.SourceIPAffinity = true
+	p.Persistence = &dataplane.Persistence{Type: dataplane.BySourceIP}
 	p.Monitor = &dataplane.Monitor{}
 	return New(p, previous)
 }
@@ -316,8 +316,10 @@ func (m *model) configure(t *rapid.T) {
 		Algorithm: rapid.SampledFrom([]dataplane.Algorithm{
 			dataplane.RoundRobin, dataplane.LeastConnections, dataplane.SourceIP, dataplane.SourceIPPort,
 		}).Draw(t, "algorithm"),
-		SourceIPAffinity: rapid.Bool().Draw(t, "affinity"),
-		Monitor:          &dataplane.Monitor{},
+		Monitor: &dataplane.Monitor{},
+	}
+	if rapid.Bool().Draw(t, "affinity") {
+		m.pool.Persistence = &dataplane.Persistence{Type: dataplane.BySourceIP}
 	}
 	kept := map[string]bool{}
 	for _, id := range []string{"a", "b", "c", "d"} {
@@ -377,7 +379,7 @@ func (m *model) pick(t *rapid.T) {
 	if got.Disabled || m.down[got.ID] || contains(tried, got) {
 		t.Fatalf("picked unusable %s", got.ID)
 	}
-	if !m.pool.SourceIPAffinity && (got.Weight == 0 || got.Backup && primary > 0) {
+	if m.pool.Persistence == nil && (got.Weight == 0 || got.Backup && primary > 0) {
 		t.Fatalf("picked %s (weight %d, backup %t)", got.ID, got.Weight, got.Backup)
 	}
 	m.active[got.ID]++

@@ -257,8 +257,11 @@ func (s *site) changeUntil(over chan struct{}) {
 // apply makes a configuration in which the steady member can be reached by the client, and all else is random.
 func (s *site) apply(random *rand.Rand) {
 	pool := dataplane.Pool{
-		ID: "pool", SourceIPAffinity: random.IntN(4) == 0, Monitor: &dataplane.Monitor{},
+		ID: "pool", Monitor: &dataplane.Monitor{},
 		Algorithm: []dataplane.Algorithm{dataplane.RoundRobin, dataplane.LeastConnections, dataplane.SourceIPPort}[random.IntN(3)],
+	}
+	if random.IntN(4) == 0 {
+		pool.Persistence = &dataplane.Persistence{Type: dataplane.BySourceIP}
 	}
 	for _, ip := range []string{closedIP, silentIP, fickleIP, steadyIP} {
 		m := member(ip, netip.AddrPortFrom(netip.MustParseAddr(ip), sitePort).String())
