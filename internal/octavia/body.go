@@ -52,7 +52,7 @@ func acceptsJSON(header []string) bool {
 
 // body reads the request's JSON value; argument is Octavia's name for it.
 func (c *call) body(argument string) (any, error) {
-	raw, err := rest.ReadBody(c.w, c.r, rest.MaxBody)
+	raw, err := rest.ReadBody(c.w, c.r, c.maxBody)
 	if err != nil {
 		return nil, err
 	}

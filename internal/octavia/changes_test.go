@@ -4,9 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"poise/internal/lb"
+	"poise/internal/rest"
 )
 
 // TestUpdates changes single attributes of each resource: values, other spellings of values, and nulls.
@@ -199,6 +203,38 @@ func TestBatch(t *testing.T) {
 			t.Errorf("%s %s: %q, want %q", step.query, step.body, got, step.want)
 		}
 	}
+}
+
+// TestLargeBatch sends more members than other bodies have room for; their one subnet is looked at once.
+func TestLargeBatch(t *testing.T) {
+	a := newAPI(t)
+	tree := a.tree("member", "one")
+	const many = 2_000
+	body := `{"members": [` + strings.TrimSuffix(manyMembers(many), ", ") + `]}`
+	if len(body) <= rest.MaxBody {
+		t.Fatal("the body is no larger than others may be")
+	}
+	a.control.looks = 0
+	if got := a.send("member", "PUT", tree.in("/pools/{pool}/members"), body); got.Code != 202 {
+		t.Fatalf("%d %s", got.Code, got.Body)
+	}
+	if a.control.looks != 1 {
+		t.Errorf("the subnet was looked at %d times", a.control.looks)
+	}
+	a.control.acknowledge()
+	if s, err := a.control.Snapshot(t.Context(), tree.lb); err != nil || len(s.Tree.Pools[0].Members) != many {
+		t.Errorf("not %d members (%v)", many, err)
+	}
+	a.refused("member", "PUT", tree.in("/pools/{pool}/members"), strings.Repeat(" ", 200*lb.MaxMembers+1), 413, "too large")
+}
+
+// manyMembers are members of a body, each on the tests' subnet.
+func manyMembers(n int) string {
+	var all strings.Builder
+	for i := range n {
+		fmt.Fprintf(&all, `{"address": "10.1.%d.%d", "protocol_port": 80, "subnet_id": %q}, `, i/250, i%250, subnetID)
+	}
+	return all.String()
 }
 
 // TestAddressesAsWritten repeats a member's addresses in their owner's words, and compares what they mean.

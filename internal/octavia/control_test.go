@@ -19,6 +19,7 @@ type memory struct {
 	snapshots []lb.Snapshot // in order of creation
 	counters  map[string]lb.Counters
 	broken    error // when set, every call fails with it
+	looks     int   // at subnets
 	clock     time.Time
 }
 
@@ -173,6 +174,9 @@ func (m *memory) VIPOptionsVisible(_ context.Context, _ rest.Caller, options lb.
 }
 
 func (m *memory) SubnetVisible(_ context.Context, _ rest.Caller, id string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.looks++
 	if id != subnetID {
 		return lb.ErrMissing("subnet_id", "Subnet", id)
 	}

@@ -53,15 +53,17 @@ func (c *call) checkGraph(in lb.LoadBalancerCreate) error {
 	if err != nil {
 		return err
 	}
+	var subnets []string
 	for _, p := range draft.Pools {
 		if err := c.checkReferences(lb.References{}, p.References()); err != nil {
 			return err
 		}
 		for _, m := range p.Members {
-			if err := c.lookAtSubnets(lb.MemberCreate{SubnetID: m.SubnetID}); err != nil {
-				return err
-			}
+			subnets = append(subnets, m.SubnetID)
 		}
+	}
+	if err := c.lookAtSubnets(subnets...); err != nil {
+		return err
 	}
 	for _, l := range draft.Listeners {
 		if err := c.checkReferences(lb.References{}, l.References()); err != nil {

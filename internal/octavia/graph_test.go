@@ -2,6 +2,7 @@ package octavia_test
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 
 	"poise/internal/lb"
@@ -52,6 +53,21 @@ func TestNamedPools(t *testing.T) {
 	if users, _ := shared["listeners"].([]any); len(users) != 2 || shared["tls_ciphers"] == nil {
 		t.Errorf("pool %v", shared)
 	}
+}
+
+// TestSubnetsOfWholeTree looks at the subnet of many members once.
+func TestSubnetsOfWholeTree(t *testing.T) {
+	a := newAPI(t)
+	members := strings.TrimSuffix(manyMembers(20), ", ")
+	a.must("member", "POST", "/loadbalancers", `{"loadbalancer": {"vip_subnet_id": "`+subnetID+`", "pools": [
+		{"name": "a", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN", "members": [`+members+`]},
+		{"name": "b", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN", "members": [`+members+`]}]}}`, 201)
+	if a.control.looks != 1 {
+		t.Errorf("the subnet was looked at %d times", a.control.looks)
+	}
+	a.refused("member", "POST", "/loadbalancers", `{"loadbalancer": {"vip_subnet_id": "`+subnetID+`", "pools": [
+		{"name": "a", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN", "members": [`+strings.Replace(members, subnetID, missingID, 1)+`]}]}}`,
+		400, missingID)
 }
 
 // TestPolicyOrder shows positions and the order in which a listener names its policies.

@@ -66,4 +66,6 @@ type call struct {
 	r      *http.Request
 	caller rest.Caller
 	policy string // the name of the policy that the route asks for
+	// maxBody is the largest body in bytes that the request may have.
+	maxBody int64
 }

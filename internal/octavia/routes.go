@@ -71,7 +71,9 @@ func (a *API) routes() []rest.Route {
 
 func (a *API) handler(r route) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, req *http.Request) error {
-		return r.handle(&call{API: a, w: w, r: req, caller: rest.CallerFrom(req.Context()), policy: r.policy})
+		return r.handle(&call{
+			API: a, w: w, r: req, caller: rest.CallerFrom(req.Context()), policy: r.policy, maxBody: rest.MaxBody,
+		})
 	}
 }
 
