@@ -84,7 +84,7 @@ func readContainer(p Parts) (crypto.PrivateKey, []*x509.Certificate, error) {
 	if p.PrivateKey == nil {
 		return nil, nil, invalid("The certificate container has no private key.")
 	}
-	key, err := readKey(p.PrivateKey)
+	key, err := readKey(p.PrivateKey, p.Passphrase)
 	if err != nil {
 		return nil, nil, invalid("The private key is unreadable. Error: " + err.Error())
 	}
@@ -117,24 +117,42 @@ func x509OrError(all []*x509.Certificate, err error) ([]*x509.Certificate, error
 	return all, err
 }
 
-// readKey reads a private key in PEM or DER: PKCS#8, PKCS#1 or SEC 1.
-func readKey(data []byte) (crypto.PrivateKey, error) {
+// readKey reads a private key in PEM or DER: PKCS#8, PKCS#1 or SEC 1. One that is not encrypted is read with any
+// passphrase.
+func readKey(data, passphrase []byte) (crypto.PrivateKey, error) {
+	block := keyBlock(data)
+	if !isEncrypted(block) {
+		return parseKey(block.Bytes)
+	}
+	der, err := decryptBlock(block, passphrase)
+	if err != nil {
+		return nil, err
+	}
+	key, err := parseKey(der)
+	if err != nil {
+		err = errWrongPassphrase // what came out only looks decrypted
+	}
+	return key, err
+}
+
+// keyBlock finds the key in PEM; what is not PEM is taken for its DER.
+func keyBlock(data []byte) *pem.Block {
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" {
-			return nil, errors.New("it is encrypted; store it without a passphrase, the key manager encrypts it")
-		}
 		if block.Type != "EC PARAMETERS" {
-			data = block.Bytes
-			break
+			return block
 		}
 	}
-	if key, err := x509.ParsePKCS8PrivateKey(data); err == nil {
+	return &pem.Block{Bytes: data}
+}
+
+func parseKey(der []byte) (crypto.PrivateKey, error) {
+	if key, err := x509.ParsePKCS8PrivateKey(der); err == nil {
 		return key, nil
 	}
-	if key, err := x509.ParsePKCS1PrivateKey(data); err == nil {
+	if key, err := x509.ParsePKCS1PrivateKey(der); err == nil {
 		return key, nil
 	}
-	if key, err := x509.ParseECPrivateKey(data); err == nil {
+	if key, err := x509.ParseECPrivateKey(der); err == nil {
 		return key, nil
 	}
 	return nil, errors.New("it is neither PKCS#8 nor PKCS#1 nor SEC 1")

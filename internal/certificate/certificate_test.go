@@ -119,7 +119,6 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	encrypted := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})
 	for name, test := range map[string]struct {
 		parts   Parts
 		chain   int
@@ -136,7 +135,6 @@ func TestParse(t *testing.T) {
 		"no key":               {Parts{Certificate: pemOf(leaf)}, 0, "The certificate container has no private key."},
 		"another key":          {Parts{Certificate: pemOf(leaf), PrivateKey: keyPEM(t, newKey(t))}, 0, "The private key does not belong to the certificate."},
 		"a key that is none":   {Parts{Certificate: pemOf(leaf), PrivateKey: []byte("x")}, 0, "The private key is unreadable."},
-		"a key with a secret":  {Parts{Certificate: pemOf(leaf), PrivateKey: encrypted}, 0, "it is encrypted"},
 		"no certificate":       {Parts{Certificate: keyPEM(t, key), PrivateKey: keyPEM(t, key)}, 0, "The certificate is unreadable."},
 		"no intermediates":     {Parts{Certificate: pemOf(leaf), PrivateKey: keyPEM(t, key), Intermediates: []byte("x")}, 0, "The intermediate certificates are unreadable."},
 		"nameless":             {Parts{Certificate: pemOf(nameless), PrivateKey: keyPEM(t, key)}, 0, "No CN or DNSName(s) found in certificate. The certificate is invalid."},
@@ -213,9 +211,12 @@ func FuzzParse(f *testing.F) {
 	var none *authority
 	leaf := none.sign(f, key, func(*x509.Certificate) {})
 	f.Add(pemOf(leaf), keyPEM(f, key))
+	for _, name := range []string{"pbkdf2-aes256-sha256", "scrypt-aes256", "pem-aes256", "pbes1"} {
+		f.Add(pemOf(leaf), keyFile(f, name))
+	}
 	f.Add(leaf.Raw, []byte("-----BEGIN EC PARAMETERS-----\n-----END EC PARAMETERS-----"))
 	f.Fuzz(func(t *testing.T, certificate, key []byte) {
-		if _, err := Parse(Parts{Certificate: certificate, PrivateKey: key}, time.Now()); err != nil && lb.CodeOf(err) != lb.Invalid {
+		if _, err := Parse(Parts{Certificate: certificate, PrivateKey: key, Passphrase: []byte("secret")}, time.Now()); err != nil && lb.CodeOf(err) != lb.Invalid {
 			t.Error(err)
 		}
 		if authorities, err := ParseAuthorities(certificate); err == nil {
