@@ -1,11 +1,13 @@
 package store
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"poise/internal/database"
 	"poise/internal/database/databasetest"
@@ -69,6 +71,40 @@ func TestOffers(t *testing.T) {
 			tree.ID = uuid.NewString()
 			_, err = s.Create(ctx, tree)
 			expect("load balancer of an offer that is gone", err, lb.Invalid)
+		}
+	})
+}
+
+// TestConcurrentOfferChanges has many change one flavor and one profile at once; no change is lost.
+func TestConcurrentOfferChanges(t *testing.T) {
+	const writers = 20
+	databasetest.Each(t, func(t *testing.T, db *database.DB) {
+		s, ctx, f := newStore(t, db), t.Context(), lb.Flavors
+		profile := lb.Profile{ID: uuid.NewString(), Name: "p", Provider: "poise", Data: "{}"}
+		if err := errors.Join(s.CreateProfile(ctx, f, profile), s.CreateOffer(ctx, f, lb.Offer{ID: "gold", Name: "gold", ProfileID: profile.ID})); err != nil {
+			t.Fatal(err)
+		}
+		var group errgroup.Group
+		for range writers {
+			group.Go(func() error {
+				_, err := s.ChangeOffer(ctx, f, "gold", func(o *lb.Offer) { o.Description += "x" })
+				return err
+			})
+			group.Go(func() error {
+				_, err := s.ChangeProfile(ctx, f, profile.ID, func(p *lb.Profile) error { p.Name += "x"; return nil })
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		offer, err := s.Offer(ctx, f, "gold")
+		if err != nil || len(offer.Description) != writers {
+			t.Errorf("%d of %d changes of the flavor are there (%v)", len(offer.Description), writers, err)
+		}
+		profile, err = s.Profile(ctx, f, profile.ID)
+		if err != nil || len(profile.Name) != len("p")+writers {
+			t.Errorf("%d of %d changes of the profile are there (%v)", len(profile.Name)-len("p"), writers, err)
 		}
 	})
 }
