@@ -1,55 +1,16 @@
 package main
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strconv"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"poise/bench/site"
 )
-
-// client is a process in the client's namespace that does one workload and prints numbers, a line each.
-type client struct {
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	said *bufio.Reader
-}
-
-func (s *site) startClient(args ...string) (*client, error) {
-	cmd := exec.Command("/proc/self/exe", append([]string{"client"}, args...)...)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	return &client{cmd, in, bufio.NewReader(out)}, inNamespace(s.spaces[clientIP], cmd.Start)
-}
-
-// number is the next line that the client prints.
-func (c *client) number() (float64, error) {
-	line, err := c.said.ReadString('\n')
-	if err != nil {
-		return 0, fmt.Errorf("client: %w", err)
-	}
-	return strconv.ParseFloat(strings.TrimSpace(line), 64)
-}
-
-// stop ends the client and its connections.
-func (c *client) stop() {
-	_ = c.in.Close()
-	_ = c.cmd.Wait()
-}
 
 // runClient is the client's process: a workload, an address, and the workload's numbers.
 func runClient(args []string) error {
@@ -67,24 +28,8 @@ func runClient(args []string) error {
 	if err != nil {
 		return err
 	}
-	do := map[string]job{"short": oneConnection, "kept": manyRequests, "bulk": download}[args[0]]
-	return repeat(do, args[1], count, duration)
-}
-
-// job does some of a workload until over, and adds the units done to count.
-type job func(address string, over time.Time, count *atomic.Int64) error
-
-func repeat(do job, address string, clients int, duration time.Duration) error {
-	var count atomic.Int64
-	var wg sync.WaitGroup
-	errs := make([]error, clients)
-	over := time.Now().Add(duration)
-	for i := range clients {
-		wg.Go(func() { errs[i] = do(address, over, &count) })
-	}
-	wg.Wait()
-	fmt.Println(count.Load())
-	return errors.Join(errs...)
+	do := map[string]site.Job{"short": oneConnection, "kept": manyRequests, "bulk": download}[args[0]]
+	return site.Repeat(do, args[1], count, duration)
 }
 
 // oneConnection connects, asks, reads the answer and closes, again and again.

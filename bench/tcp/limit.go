@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"poise/bench/site"
 )
 
 const (
@@ -19,38 +21,38 @@ const (
 )
 
 // exceedDescriptors asks poise for more connections than it has descriptors for, and then lets some of them go.
-func (s *site) exceedDescriptors() error {
-	c, err := s.startClient("crowd", s.poise.at(portAnswer), strconv.Itoa(crowdSize))
+func exceedDescriptors(s *site.Site, poise *site.Process) error {
+	c, err := s.StartClient("crowd", poise.At(portAnswer), strconv.Itoa(crowdSize))
 	if err != nil {
 		return err
 	}
-	defer c.stop()
-	full, err := c.number()
+	defer c.Stop()
+	full, err := c.Number()
 	if err != nil {
 		return err
 	}
-	before, err := s.poise.cpu()
+	before, err := poise.CPU()
 	if err != nil {
 		return err
 	}
 	const watched = 2 * time.Second
 	time.Sleep(watched)
-	after, err := s.poise.cpu()
+	after, err := poise.CPU()
 	if err != nil {
 		return err
 	}
-	descriptors, err := s.poise.descriptors()
+	descriptors, err := poise.Descriptors()
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(c.in, leavers); err != nil {
+	if _, err := fmt.Fprintln(c.In, leavers); err != nil {
 		return err
 	}
-	later, err := c.number()
+	later, err := c.Number()
 	if err != nil {
 		return err
 	}
-	log, err := os.ReadFile(s.poise.log)
+	log, err := os.ReadFile(poise.Log)
 	fmt.Printf("limit: %d clients, %.0f served with %.0f descriptors, %.0f after %d have left; waiting costs %.1f %% CPU, log lines: %d\n",
 		crowdSize, full, descriptors, later, leavers, 100*(after-before).Seconds()/watched.Seconds(),
 		strings.Count(string(log), "out of file descriptors"))

@@ -1,14 +1,5 @@
 // Command tcp compares the userspace TCP data plane with HAProxy 2.6 in mode tcp, as Octavia's amphora runs it: two
-// threads, three retries, redispatch.
-//
-//	client ●──┐                      ┌──● member a
-//	          ├── bridge (switch) ───┤
-//	         ┌┴┐                     └──● member b
-//	  haproxy ● ● poise
-//
-// Each of the five has a network namespace of its own, made by the linux fabric on a host of its own; poise is the
-// real engine, one event loop for each processor, and creates its sockets through the fabric as in production. Both
-// load balancers stand there the whole time and carry the same work in turns; what counts is the ratio within a round.
+// threads, three retries, redispatch. Package site says where, and how.
 //
 // Two costs of the same work are counted. "process" is the CPU time of the load balancer's process. On veth pairs that
 // contains what its packets cause on their way, up to the receiver's socket, and not what the others' packets cause on
@@ -24,10 +15,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
+	"poise/bench/site"
 	"poise/internal/testhost"
 )
 
@@ -44,7 +35,7 @@ func main() {
 	case "client":
 		err = runClient(flag.Args()[1:])
 	case "poise":
-		err = runPoise()
+		err = runPoise(flag.Arg(1))
 	default:
 		os.Exit(testhost.Run(func() int {
 			return report(compare(*rounds, time.Duration(*seconds*float64(time.Second)), *idle, *only))
@@ -61,70 +52,17 @@ func report(err error) (exitCode int) {
 	return 1
 }
 
-// compare runs every workload through both, round after round.
 func compare(rounds int, duration time.Duration, idle int, only string) error {
-	s, err := openSite()
+	s, err := site.Open(portSource, site.Balancer{Name: "haproxy", Start: startHAProxy}, site.Balancer{Name: "poise", Start: site.StartPoise})
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	fmt.Printf("%-34s %10s %10s %22s  %s\n", "", "haproxy", "poise", "poise/haproxy (range)", "target")
-	for _, w := range workloads(duration, idle) {
-		if !strings.Contains(w.name, only) {
-			continue
-		}
-		if err := s.compare(w, rounds); err != nil {
-			return fmt.Errorf("%s: %w", w.name, err)
-		}
+	defer s.Close()
+	if err := s.Compare(site.Matching(workloads(duration, idle), only), rounds); err != nil {
+		return err
 	}
 	if strings.Contains("limit", only) {
-		return s.exceedDescriptors()
+		return exceedDescriptors(s, s.Balancers[1])
 	}
 	return nil
-}
-
-// workload is something to carry; measure says what one unit of it cost, in each of the units.
-type workload struct {
-	name    string
-	units   []unit
-	measure func(s *site, through *process) (costs []float64, err error)
-}
-
-// unit is what a cost is measured in, and what is wanted of it: of the ratio, or of poise's own figure.
-type unit struct{ name, target string }
-
-func (s *site) compare(w workload, rounds int) error {
-	pair := []*process{s.haproxy, s.poise}
-	costs := make([][2][]float64, len(w.units)) // by unit, process, round
-	for round := range rounds {
-		for i := range pair {
-			who := (i + round) % 2 // who goes first changes
-			cost, err := w.measure(s, pair[who])
-			if err != nil {
-				return err
-			}
-			for u := range w.units {
-				costs[u][who] = append(costs[u][who], cost[u])
-			}
-		}
-	}
-	for u, unit := range w.units {
-		printRow(w.name+": "+unit.name, costs[u], unit.target)
-	}
-	return nil
-}
-
-func printRow(name string, costs [2][]float64, target string) {
-	var ratios []float64
-	for i := range costs[0] {
-		ratios = append(ratios, costs[1][i]/costs[0][i])
-	}
-	slices.Sort(ratios)
-	fmt.Printf("%-34s %10.2f %10.2f %8.2f (%.2f to %.2f)  %s\n",
-		name, median(costs[0]), median(costs[1]), median(ratios), ratios[0], ratios[len(ratios)-1], target)
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
 }

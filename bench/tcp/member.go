@@ -4,6 +4,8 @@ import (
 	"io"
 	"net"
 	"strconv"
+
+	"poise/bench/site"
 )
 
 // Each workload has its port, at the members as at the load balancers.
@@ -23,7 +25,7 @@ func runMember(ip string) error {
 		}
 		go accept(l, handle)
 	}
-	return untilStopped()
+	return site.UntilStopped()
 }
 
 func accept(l net.Listener, handle func(net.Conn)) {

@@ -1,31 +1,44 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
+	"poise/bench/site"
 	"poise/internal/dataplane"
 	"poise/internal/dataplane/proxy"
-	"poise/internal/fabric"
-	"poise/internal/fabric/linux"
 )
 
+func startHAProxy(s *site.Site, ip string) (*site.Process, error) {
+	var config strings.Builder
+	config.WriteString("global\n nbthread 2\n maxconn 9600\ndefaults\n mode tcp\n retries 3\n option redispatch\n" +
+		" timeout client 50s\n timeout server 50s\n timeout connect 5s\n")
+	for _, port := range ports {
+		fmt.Fprintf(&config, "listen l%d\n bind %s:%d\n balance roundrobin\n server a %s:%d\n server b %s:%d\n",
+			port, ip, port, site.MemberA, port, site.MemberB, port)
+	}
+	path := filepath.Join(s.Dir, "haproxy.cfg")
+	if err := os.WriteFile(path, []byte(config.String()), 0o600); err != nil {
+		return nil, err
+	}
+	return s.Start(ip, exec.Command("haproxy", "-db", "-f", path))
+}
+
 // runPoise is the process under test: the engine, and one load balancer in the fabric.
-func runPoise() error {
+func runPoise(ip string) error {
 	engine, err := proxy.StartEngine(slog.Default())
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
-	networks, err := linux.New(context.Background(), linux.Config{Tag: tag})
-	if err != nil {
-		return err
-	}
-	endpoint, err := networks.Plug(context.Background(), poiseIP, []fabric.Port{port(poiseIP)})
+	endpoint, err := site.Plug(ip)
 	if err != nil {
 		return err
 	}
@@ -36,7 +49,7 @@ func runPoise() error {
 			return fmt.Errorf("listener %s: %s", id, state.Reason)
 		}
 	}
-	return untilStopped()
+	return site.UntilStopped()
 }
 
 // balancerConfig is for each port a listener and a pool of the two members.
@@ -49,8 +62,8 @@ func balancerConfig() *dataplane.Config {
 			ClientTimeout: 50 * time.Second, MemberTimeout: 50 * time.Second, ConnectTimeout: 5 * time.Second,
 		})
 		config.Pools = append(config.Pools, dataplane.Pool{ID: id, Algorithm: dataplane.RoundRobin, Members: []dataplane.Member{
-			{ID: "a", Weight: 1, Address: netip.AddrPortFrom(netip.MustParseAddr(memberA), uint16(port))},
-			{ID: "b", Weight: 1, Address: netip.AddrPortFrom(netip.MustParseAddr(memberB), uint16(port))},
+			{ID: "a", Weight: 1, Address: netip.AddrPortFrom(netip.MustParseAddr(site.MemberA), uint16(port))},
+			{ID: "b", Weight: 1, Address: netip.AddrPortFrom(netip.MustParseAddr(site.MemberB), uint16(port))},
 		}})
 	}
 	return config

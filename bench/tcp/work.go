@@ -1,98 +1,43 @@
 package main
 
 import (
-	"strconv"
 	"time"
+
+	"poise/bench/site"
 )
 
 const (
 	requestSize = 100
 	answerSize  = 1024
 	concurrency = 64
-	settleTime  = 300 * time.Millisecond // after which counters and memory are at rest
 )
 
-func workloads(duration time.Duration, idle int) []workload {
-	return []workload{ // idle first: memory that other work has left behind would hide what a connection needs
-		{"idle", []unit{{"KiB/connection", "poise <= 8"}, {"descriptors/connection", ""}}, holdIdle(idle)},
+func workloads(duration time.Duration, idle int) []site.Workload {
+	return []site.Workload{ // idle first: memory that other work has left behind would hide what a connection needs
 		{
-			"short",
-			[]unit{{"process us/connection", "<= 1.30"}, {"path us/connection", ""}},
-			timed("short", 1e6, concurrency, portAnswer, duration),
+			Name:    "idle",
+			Units:   []site.Unit{{Name: "KiB/connection", Target: "poise <= 8"}, {Name: "descriptors/connection"}},
+			Measure: site.HoldIdle("idle", idle, portAnswer),
 		},
 		{
-			"kept",
-			[]unit{{"process us/request", ""}, {"path us/request", ""}},
-			timed("kept", 1e6, concurrency, portAnswer, duration),
+			Name:    "short",
+			Units:   []site.Unit{{Name: "process us/connection", Target: "<= 1.30"}, {Name: "path us/connection"}},
+			Measure: site.Timed("short", 1e6, concurrency, portAnswer, duration, 0),
 		},
 		{
-			"bulk 1",
-			[]unit{{"process s/GB", "<= 0.65"}, {"path s/GB", ""}},
-			timed("bulk", 1e9, 1, portSource, duration),
+			Name:    "kept",
+			Units:   []site.Unit{{Name: "process us/request"}, {Name: "path us/request"}},
+			Measure: site.Timed("kept", 1e6, concurrency, portAnswer, duration, 0),
 		},
 		{
-			"bulk 8",
-			[]unit{{"process s/GB", "<= 0.65"}, {"path s/GB", ""}},
-			timed("bulk", 1e9, 8, portSource, duration),
+			Name:    "bulk 1",
+			Units:   []site.Unit{{Name: "process s/GB", Target: "<= 0.65"}, {Name: "path s/GB"}},
+			Measure: site.Timed("bulk", 1e9, 1, portSource, duration, 0),
 		},
-	}
-}
-
-// timed runs clients for a while; the costs are the CPU seconds of the load balancer's process and of the whole path
-// for so many units.
-func timed(kind string, units float64, clients, port int, duration time.Duration) func(*site, *process) ([]float64, error) {
-	return func(s *site, through *process) ([]float64, error) {
-		process, err := through.cpu()
-		if err != nil {
-			return nil, err
-		}
-		path, err := s.pathCPU(through)
-		if err != nil {
-			return nil, err
-		}
-		c, err := s.startClient(kind, through.at(port), strconv.Itoa(clients), duration.String())
-		if err != nil {
-			return nil, err
-		}
-		done, err := c.number()
-		c.stop()
-		if err != nil {
-			return nil, err
-		}
-		time.Sleep(settleTime)
-		processAfter, err := through.cpu()
-		if err != nil {
-			return nil, err
-		}
-		pathAfter, err := s.pathCPU(through)
-		return []float64{
-			(processAfter - process).Seconds() * units / done,
-			(pathAfter - path).Seconds() * units / done,
-		}, err
-	}
-}
-
-// holdIdle has a client open connections that have carried a request and then rest; the process is compared with
-// itself at its start.
-func holdIdle(n int) func(*site, *process) ([]float64, error) {
-	return func(s *site, through *process) ([]float64, error) {
-		c, err := s.startClient("idle", through.at(portAnswer), strconv.Itoa(n))
-		if err != nil {
-			return nil, err
-		}
-		defer c.stop()
-		if _, err := c.number(); err != nil {
-			return nil, err
-		}
-		time.Sleep(settleTime)
-		kilobytes, err := through.residentKB()
-		if err != nil {
-			return nil, err
-		}
-		descriptors, err := through.descriptors()
-		return []float64{
-			(kilobytes - through.startKB) / float64(n),
-			(descriptors - through.startDescriptors) / float64(n),
-		}, err
+		{
+			Name:    "bulk 8",
+			Units:   []site.Unit{{Name: "process s/GB", Target: "<= 0.65"}, {Name: "path s/GB"}},
+			Measure: site.Timed("bulk", 1e9, 8, portSource, duration, 0),
+		},
 	}
 }
