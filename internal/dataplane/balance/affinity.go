@@ -2,46 +2,57 @@ package balance
 
 import (
 	"container/list"
-	"net/netip"
+	"time"
 )
 
-// maxAffinities is how many clients a pool remembers: what Octavia gives a SOURCE_IP table.
+// maxAffinities is how many clients, and how many cookies, a pool remembers: what Octavia gives its tables.
 const maxAffinities = 10_000
 
-// affinity remembers which client belongs to which member. When it is full, the client seen longest ago is forgotten.
-type affinity struct {
+// affinity remembers which client, known by a key, belongs to which member. When it is full, the client seen longest ago
+// is forgotten.
+type affinity[K comparable] struct {
 	limit  int
-	byAddr map[netip.Addr]*list.Element
-	recent *list.List // of *owner; the client seen last is in front
+	byKey  map[K]*list.Element
+	recent *list.List // of *owner[K]; the client seen last is in front
 }
 
-type owner struct {
-	client   netip.Addr
+type owner[K comparable] struct {
+	key      K
 	memberID string
+	seen     time.Time // zero where nothing expires
 }
 
-func newAffinity(limit int) *affinity {
-	return &affinity{limit: limit, byAddr: map[netip.Addr]*list.Element{}, recent: list.New()}
+func newAffinity[K comparable](limit int) *affinity[K] {
+	return &affinity[K]{limit: limit, byKey: map[K]*list.Element{}, recent: list.New()}
 }
 
-func (a *affinity) get(client netip.Addr) (memberID string, ok bool) {
-	e, ok := a.byAddr[client]
+// get is the member of a client that was seen at since or later.
+func (a *affinity[K]) get(key K, since time.Time) (memberID string, ok bool) {
+	e, ok := a.byKey[key]
 	if !ok {
 		return "", false
 	}
-	return e.Value.(*owner).memberID, true
+	o := e.Value.(*owner[K])
+	return o.memberID, !o.seen.Before(since)
 }
 
-func (a *affinity) put(client netip.Addr, memberID string) {
-	if e, ok := a.byAddr[client]; ok {
-		e.Value.(*owner).memberID = memberID
+func (a *affinity[K]) put(key K, memberID string, seen time.Time) {
+	if e, ok := a.byKey[key]; ok {
+		o := e.Value.(*owner[K])
+		o.memberID, o.seen = memberID, seen
 		a.recent.MoveToFront(e)
 		return
 	}
 	if a.recent.Len() >= a.limit {
 		oldest := a.recent.Back()
-		delete(a.byAddr, oldest.Value.(*owner).client)
+		delete(a.byKey, oldest.Value.(*owner[K]).key)
 		a.recent.Remove(oldest)
 	}
-	a.byAddr[client] = a.recent.PushFront(&owner{client: client, memberID: memberID})
+	a.byKey[key] = a.recent.PushFront(&owner[K]{key, memberID, seen})
+}
+
+// has says whether the key is known, however long ago it was seen.
+func (a *affinity[K]) has(key K) bool {
+	_, ok := a.byKey[key]
+	return ok
 }

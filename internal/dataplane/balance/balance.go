@@ -8,6 +8,7 @@ package balance
 
 import (
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,14 +25,16 @@ type Balancer struct {
 
 // memory is what the successive Balancers of one pool share.
 type memory struct {
-	mu       sync.Mutex // guards what follows and the turns of every tally
-	affinity *affinity
-	field    uint64 // which members, with which weights, took part in the last round robin pick
+	mu      sync.Mutex // guards what follows and the turns of every tally
+	clients *affinity[netip.Addr]
+	cookies *affinity[string]
+	field   uint64 // which members, with which weights, took part in the last round robin pick
 }
 
 // Member is a member as one Balancer sees it.
 type Member struct {
 	dataplane.Member
+	Index int    // its place in the pool's Members
 	seed  uint64 // of the source hashes; derived from the id, so that every node comes to the same choice
 	tally *tally
 }
@@ -45,13 +48,18 @@ type tally struct {
 	restUntil atomic.Int64 // Unix time, ns; 0: never rested
 }
 
+// maxCookie is by how many bytes of its value a cookie is known: the length of Octavia's keys.
+const maxCookie = 64
+
 // restTime is for how long a member rests that did not answer.
 const restTime = time.Second
 
 // New makes the Balancer of a pool. previous is the Balancer of the same pool under the configuration before; nil when
 // there is none.
 func New(pool dataplane.Pool, previous *Balancer) *Balancer {
-	b := &Balancer{pool: pool, memory: &memory{affinity: newAffinity(maxAffinities)}}
+	b := &Balancer{pool: pool, memory: &memory{
+		clients: newAffinity[netip.Addr](maxAffinities), cookies: newAffinity[string](maxAffinities),
+	}}
 	known := map[string]*tally{}
 	if previous != nil {
 		b.memory = previous.memory
@@ -59,12 +67,12 @@ func New(pool dataplane.Pool, previous *Balancer) *Balancer {
 			known[m.ID] = m.tally
 		}
 	}
-	for _, m := range pool.Members {
+	for i, m := range pool.Members {
 		t := known[m.ID]
 		if t == nil {
 			t = &tally{}
 		}
-		b.members = append(b.members, &Member{Member: m, seed: hashString(m.ID), tally: t})
+		b.members = append(b.members, &Member{Member: m, Index: i, seed: hashString(m.ID), tally: t})
 	}
 	return b
 }
@@ -87,22 +95,49 @@ func (b *Balancer) SetDown(memberID string, down bool) {
 func (b *Balancer) Pick(client netip.AddrPort, tried ...*Member) *Member {
 	b.memory.mu.Lock()
 	defer b.memory.mu.Unlock()
-	m := b.affine(client.Addr(), tried)
-	if m == nil {
-		m = b.choose(client, tried)
-	}
-	if m == nil {
-		return nil
-	}
-	if b.bySource() {
-		b.memory.affinity.put(client.Addr(), m.ID)
-	}
-	m.tally.active.Add(1)
-	return m
+	return b.pick(client, tried).take()
 }
 
-func (b *Balancer) bySource() bool {
-	return b.pool.Persistence != nil && b.pool.Persistence.Type == dataplane.BySourceIP
+// PickByID is the member of that id, if it is usable: for a client that was given it before, by its cookie. A drained
+// member (weight 0) keeps the clients it has. It is nil when there is none; otherwise it counts as a pick.
+func (b *Balancer) PickByID(id string, tried ...*Member) *Member {
+	return b.keep(id, tried).take()
+}
+
+// PickByCookie chooses the member for a client with a cookie that [Balancer.Learn] may know: the cookie's member, if it is
+// usable, else another one, which is the cookie's member from then on. Cookies that are not known are left unknown.
+func (b *Balancer) PickByCookie(cookie string, client netip.AddrPort, tried ...*Member) *Member {
+	cookie = cookie[:min(len(cookie), maxCookie)]
+	b.memory.mu.Lock()
+	defer b.memory.mu.Unlock()
+	id, known := b.memory.cookies.get(cookie, time.Time{})
+	m := b.keep(id, tried)
+	if m == nil {
+		m = b.pick(client, tried)
+	}
+	if known && m != nil {
+		b.memory.cookies.put(cookie, m.ID, time.Time{})
+	}
+	return m.take()
+}
+
+// Learn remembers that a member has given its client this cookie.
+func (b *Balancer) Learn(cookie string, m *Member) {
+	cookie = cookie[:min(len(cookie), maxCookie)]
+	b.memory.mu.Lock()
+	defer b.memory.mu.Unlock()
+	if !b.memory.cookies.has(cookie) {
+		cookie = strings.Clone(cookie) // it is part of a message
+	}
+	b.memory.cookies.put(cookie, m.ID, time.Time{})
+}
+
+// take counts the pick.
+func (m *Member) take() *Member {
+	if m != nil {
+		m.tally.active.Add(1)
+	}
+	return m
 }
 
 // Release gives back a picked member.
@@ -121,16 +156,43 @@ func (m *Member) rests() bool {
 // Active is the number of picks of this member, under any configuration, that were not released yet.
 func (m *Member) Active() int64 { return m.tally.active.Load() }
 
-// affine is the member that the client was given before, if it still may have it. A drained member (weight 0) keeps
-// the clients it has.
-func (b *Balancer) affine(client netip.Addr, tried []*Member) *Member {
-	if !b.bySource() {
-		return nil
+// pick is the member that the client was given before, or else the algorithm's choice. The caller holds the memory's lock.
+func (b *Balancer) pick(client netip.AddrPort, tried []*Member) *Member {
+	p := b.pool.Persistence
+	if p == nil || p.Type != dataplane.BySourceIP {
+		return b.choose(client, tried)
 	}
-	id, ok := b.memory.affinity.get(client)
-	if !ok {
-		return nil
+	var now, since time.Time
+	if p.Timeout > 0 {
+		now = time.Now()
+		since = now.Add(-p.Timeout)
 	}
+	key := masked(client.Addr(), p.MaskBits)
+	var m *Member
+	if id, ok := b.memory.clients.get(key, since); ok {
+		m = b.keep(id, tried)
+	}
+	if m == nil {
+		m = b.choose(client, tried)
+	}
+	if m != nil {
+		b.memory.clients.put(key, m.ID, now)
+	}
+	return m
+}
+
+// masked is the client that an address belongs to: the network of so many bits.
+func masked(a netip.Addr, bits int) netip.Addr {
+	a = a.Unmap()
+	if bits <= 0 || bits >= a.BitLen() {
+		return a
+	}
+	prefix, _ := a.Prefix(bits) // fails for impossible bits only
+	return prefix.Addr()
+}
+
+// keep is the member of that id for a client which has it already, if it still may have it.
+func (b *Balancer) keep(id string, tried []*Member) *Member {
 	for _, m := range b.members {
 		if m.ID == id && b.usable(m) && !m.rests() && !contains(tried, m) {
 			return m

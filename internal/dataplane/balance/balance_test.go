@@ -255,13 +255,13 @@ func TestAffinity(t *testing.T) {
 }
 
 func TestAffinityForgetsTheOldest(t *testing.T) {
-	a := newAffinity(2)
+	a := newAffinity[netip.Addr](2)
 	for _, n := range []int{1, 2, 1, 3} {
-		a.put(clientN(n).Addr(), fmt.Sprint(n))
+		a.put(clientN(n).Addr(), fmt.Sprint(n), time.Time{})
 	}
 	got := map[int]bool{}
 	for n := 1; n <= 3; n++ {
-		_, got[n] = a.get(clientN(n).Addr())
+		_, got[n] = a.get(clientN(n).Addr(), time.Time{})
 	}
 	if diff := cmp.Diff(map[int]bool{1: true, 2: false, 3: true}, got); diff != "" {
 		t.Error(diff)
