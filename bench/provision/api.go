@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -24,6 +23,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
 	"golang.org/x/sys/unix"
 
+	"poise/bench/server"
 	"poise/internal/clouds"
 )
 
@@ -54,42 +54,31 @@ type balancerMember struct {
 // greeting is what the member says.
 func greeting(m balancerMember) string { return "Yello from " + m.server.name + "!" }
 
-func (a *api) signIn(ctx context.Context, file string) error {
-	credentials, err := clouds.Read(file)
+// api is the server's APIs as the demo user, and as the admin.
+type api struct {
+	balancers *gophercloud.ServiceClient
+	compute   *gophercloud.ServiceClient // as admin
+	network   *gophercloud.ServiceClient
+	subnet    string // the lab's
+}
+
+func (a *api) signIn(ctx context.Context, s *server.Server) error {
+	demo, where, err := s.Cloud(ctx, clouds.User)
 	if err != nil {
 		return err
 	}
-	client := func(cloud string) (*gophercloud.ProviderClient, error) {
-		auth := credentials.Clouds[cloud].Auth
-		return openstack.AuthenticatedClient(ctx, gophercloud.AuthOptions{
-			IdentityEndpoint: auth.AuthURL, Username: auth.Username, Password: auth.Password,
-			DomainName: auth.UserDomainName, TenantName: auth.ProjectName,
-		})
-	}
-	demo, err := client(clouds.User)
+	admin, _, err := s.Cloud(ctx, clouds.Admin)
 	if err != nil {
 		return err
 	}
-	admin, err := client(clouds.Admin)
-	if err != nil {
-		return err
-	}
-	for _, c := range []*gophercloud.ProviderClient{demo, admin} { // a restarted server has closed the idle connections
-		c.HTTPClient = http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Second}}
-	}
-	where := gophercloud.EndpointOpts{Region: credentials.Clouds[clouds.User].RegionName}
 	if a.balancers, err = openstack.NewLoadBalancerV2(demo, where); err != nil {
 		return err
 	}
 	if a.compute, err = openstack.NewComputeV2(admin, where); err != nil {
 		return err
 	}
-	network, err := openstack.NewNetworkV2(demo, where)
-	if err != nil {
-		return err
-	}
-	a.network = network
-	return nil
+	a.network, err = openstack.NewNetworkV2(demo, where)
+	return err
 }
 
 // labServers finds what `poise lab up` made.
@@ -152,53 +141,53 @@ func (a *api) makeLargeSubnet(ctx context.Context) error {
 }
 
 // makeBalancer makes a load balancer with so many of the lab's first servers as members, without waiting in between.
-func (s *server) makeBalancer(ctx context.Context, members int) (balancer, error) {
-	made, err := loadbalancers.Create(ctx, s.api.balancers, loadbalancers.CreateOpts{VipSubnetID: s.api.subnet}).Extract()
+func (b *bench) makeBalancer(ctx context.Context, members int) (balancer, error) {
+	made, err := loadbalancers.Create(ctx, b.api.balancers, loadbalancers.CreateOpts{VipSubnetID: b.api.subnet}).Extract()
 	if err != nil {
 		return balancer{}, err
 	}
-	listener, err := listeners.Create(ctx, s.api.balancers, listeners.CreateOpts{
+	listener, err := listeners.Create(ctx, b.api.balancers, listeners.CreateOpts{
 		LoadbalancerID: made.ID, Protocol: listeners.ProtocolTCP, ProtocolPort: port,
 	}).Extract()
 	if err != nil {
 		return balancer{}, err
 	}
-	pool, err := pools.Create(ctx, s.api.balancers, pools.CreateOpts{
+	pool, err := pools.Create(ctx, b.api.balancers, pools.CreateOpts{
 		ListenerID: listener.ID, Protocol: pools.ProtocolTCP, LBMethod: pools.LBMethodRoundRobin,
 	}).Extract()
 	if err != nil {
 		return balancer{}, err
 	}
-	b := balancer{id: made.ID, pool: pool.ID, address: net.JoinHostPort(made.VipAddress, fmt.Sprint(port))}
-	for _, server := range s.servers[:members] {
-		m, err := pools.CreateMember(ctx, s.api.balancers, pool.ID, pools.CreateMemberOpts{Address: server.address, ProtocolPort: port}).Extract()
+	whole := balancer{id: made.ID, pool: pool.ID, address: net.JoinHostPort(made.VipAddress, fmt.Sprint(port))}
+	for _, member := range b.servers[:members] {
+		m, err := pools.CreateMember(ctx, b.api.balancers, pool.ID, pools.CreateMemberOpts{Address: member.address, ProtocolPort: port}).Extract()
 		if err != nil {
 			return balancer{}, err
 		}
-		b.members = append(b.members, balancerMember{m.ID, server})
+		whole.members = append(whole.members, balancerMember{m.ID, member})
 	}
-	s.made = append(s.made, b)
-	return b, nil
+	b.made = append(b.made, whole)
+	return whole, nil
 }
 
-func (s *server) deleteBalancer(ctx context.Context, id string) error {
-	for i, b := range s.made {
-		if b.id == id {
-			s.made = append(s.made[:i], s.made[i+1:]...)
+func (b *bench) deleteBalancer(ctx context.Context, id string) error {
+	for i, made := range b.made {
+		if made.id == id {
+			b.made = append(b.made[:i], b.made[i+1:]...)
 			break
 		}
 	}
-	return loadbalancers.Delete(ctx, s.api.balancers, id, loadbalancers.DeleteOpts{Cascade: true}).ExtractErr()
+	return loadbalancers.Delete(ctx, b.api.balancers, id, loadbalancers.DeleteOpts{Cascade: true}).ExtractErr()
 }
 
-func (s *server) setWeight(ctx context.Context, pool string, m balancerMember, weight int) error {
-	return pools.UpdateMember(ctx, s.api.balancers, pool, m.id, pools.UpdateMemberOpts{Weight: &weight}).Err
+func (b *bench) setWeight(ctx context.Context, pool string, m balancerMember, weight int) error {
+	return pools.UpdateMember(ctx, b.api.balancers, pool, m.id, pools.UpdateMemberOpts{Weight: &weight}).Err
 }
 
 // untilAnswer connects from one of the lab's servers until the load balancer answers, with want in it.
-func (s *server) untilAnswer(ctx context.Context, address, want string) error {
-	from := s.servers[len(s.servers)-1].namespace
-	return until(ctx, func() error {
+func (b *bench) untilAnswer(ctx context.Context, address, want string) error {
+	from := b.servers[len(b.servers)-1].namespace
+	return server.Until(ctx, func() error {
 		answer, err := askFrom(from, address)
 		if err == nil && (answer == "" || !strings.Contains(answer, want)) {
 			err = fmt.Errorf("the answer is %q, want %q", answer, want)
@@ -208,9 +197,9 @@ func (s *server) untilAnswer(ctx context.Context, address, want string) error {
 }
 
 // untilAllAnswer waits until every load balancer answers.
-func (s *server) untilAllAnswer(ctx context.Context) error {
-	for _, b := range s.made {
-		if err := s.untilAnswer(ctx, b.address, ""); err != nil {
+func (b *bench) untilAllAnswer(ctx context.Context) error {
+	for _, made := range b.made {
+		if err := b.untilAnswer(ctx, made.address, ""); err != nil {
 			return err
 		}
 	}

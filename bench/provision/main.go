@@ -16,6 +16,7 @@ import (
 	"slices"
 	"time"
 
+	"poise/bench/server"
 	"poise/internal/fabric/linux"
 	"poise/internal/testhost"
 )
@@ -43,44 +44,66 @@ func main() {
 }
 
 func measure(ctx context.Context, runs, many int) error {
-	s, err := newServer()
+	s, err := server.New()
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	if err := s.begin(ctx); err != nil {
+	defer s.Close()
+	if err := s.Begin(ctx); err != nil {
 		return err
 	}
-	if err := s.lab(ctx); err != nil {
+	b := bench{Server: s}
+	if err := b.lab(ctx); err != nil {
 		return err
 	}
-	if err := s.measureCreate(ctx, runs); err != nil {
+	if err := b.measureCreate(ctx, runs); err != nil {
 		return fmt.Errorf("whole load balancers: %w", err)
 	}
-	if err := s.measureMemberChange(ctx, runs); err != nil {
+	if err := b.measureMemberChange(ctx, runs); err != nil {
 		return fmt.Errorf("member changes: %w", err)
 	}
-	if err := s.measureMany(ctx, many); err != nil {
+	if err := b.measureMany(ctx, many); err != nil {
 		return fmt.Errorf("%d load balancers: %w", many, err)
 	}
 	return nil
 }
 
+// bench is a server with the playground.
+type bench struct {
+	*server.Server
+	api     api
+	servers []labServer
+	made    []balancer // that are there now
+}
+
+// lab has the playground made.
+func (b *bench) lab(ctx context.Context) error {
+	if err := b.api.signIn(ctx, b.Server); err != nil {
+		return err
+	}
+	if err := b.Run(ctx, "lab", "up"); err != nil {
+		return err
+	}
+	var err error
+	b.servers, err = b.api.labServers(ctx)
+	return err
+}
+
 // measureCreate makes whole load balancers, one after the other: LB, listener, pool, two members, and then connects
 // until the first byte arrives.
-func (s *server) measureCreate(ctx context.Context, runs int) error {
+func (b *bench) measureCreate(ctx context.Context, runs int) error {
 	var times []time.Duration
 	for range runs {
 		begin := time.Now()
-		b, err := s.makeBalancer(ctx, 2)
+		made, err := b.makeBalancer(ctx, 2)
 		if err != nil {
 			return err
 		}
-		if err := s.untilAnswer(ctx, b.address, ""); err != nil {
+		if err := b.untilAnswer(ctx, made.address, ""); err != nil {
 			return err
 		}
 		times = append(times, time.Since(begin))
-		if err := s.deleteBalancer(ctx, b.id); err != nil {
+		if err := b.deleteBalancer(ctx, made.id); err != nil {
 			return err
 		}
 	}
@@ -89,58 +112,58 @@ func (s *server) measureCreate(ctx context.Context, runs int) error {
 }
 
 // measureMemberChange switches which of two members has weight, and connects until the other one answers.
-func (s *server) measureMemberChange(ctx context.Context, runs int) error {
-	b, err := s.makeBalancer(ctx, 2)
+func (b *bench) measureMemberChange(ctx context.Context, runs int) error {
+	made, err := b.makeBalancer(ctx, 2)
 	if err != nil {
 		return err
 	}
 	var times []time.Duration
 	for i := range runs {
-		off, on := b.members[i%2], b.members[(i+1)%2]
-		if err := s.setWeight(ctx, b.pool, on, 1); err != nil {
+		off, on := made.members[i%2], made.members[(i+1)%2]
+		if err := b.setWeight(ctx, made.pool, on, 1); err != nil {
 			return err
 		}
 		begin := time.Now()
-		if err := s.setWeight(ctx, b.pool, off, 0); err != nil {
+		if err := b.setWeight(ctx, made.pool, off, 0); err != nil {
 			return err
 		}
-		if err := s.untilAnswer(ctx, b.address, greeting(on)); err != nil {
+		if err := b.untilAnswer(ctx, made.address, greeting(on)); err != nil {
 			return err
 		}
 		times = append(times, time.Since(begin))
 	}
 	report("member change to effect", times, 50*time.Millisecond)
-	return s.deleteBalancer(ctx, b.id)
+	return b.deleteBalancer(ctx, made.id)
 }
 
 // measureMany makes many load balancers in a network of their own, which the lab's router connects with their member.
-func (s *server) measureMany(ctx context.Context, many int) error {
-	if err := s.api.makeLargeSubnet(ctx); err != nil {
+func (b *bench) measureMany(ctx context.Context, many int) error {
+	if err := b.api.makeLargeSubnet(ctx); err != nil {
 		return err
 	}
 	begin := time.Now()
 	var last balancer
 	for range many {
 		var err error
-		if last, err = s.makeBalancer(ctx, 1); err != nil {
+		if last, err = b.makeBalancer(ctx, 1); err != nil {
 			return err
 		}
 	}
-	if err := s.untilAnswer(ctx, last.address, ""); err != nil {
+	if err := b.untilAnswer(ctx, last.address, ""); err != nil {
 		return err
 	}
-	fmt.Printf("%-36s %v, resident %d MiB\n", fmt.Sprintf("%d load balancers made in", many), time.Since(begin).Round(time.Millisecond), s.residentMiB())
-	if err := s.kill(); err != nil {
+	fmt.Printf("%-36s %v, resident %d MiB\n", fmt.Sprintf("%d load balancers made in", many), time.Since(begin).Round(time.Millisecond), b.ResidentMiB())
+	if err := b.Kill(); err != nil {
 		return err
 	}
 	begin = time.Now()
-	if err := s.start(ctx); err != nil {
+	if err := b.Start(ctx); err != nil {
 		return err
 	}
-	if err := s.untilAllAnswer(ctx); err != nil {
+	if err := b.untilAllAnswer(ctx); err != nil {
 		return err
 	}
-	fmt.Printf("%-36s %v (target 10s), resident %d MiB (target 1024)\n", "all back after kill -9 in", time.Since(begin).Round(time.Millisecond), s.residentMiB())
+	fmt.Printf("%-36s %v (target 10s), resident %d MiB (target 1024)\n", "all back after kill -9 in", time.Since(begin).Round(time.Millisecond), b.ResidentMiB())
 	return nil
 }
 
