@@ -129,11 +129,3 @@ type Member struct {
 	// Probe is where the health check goes: Octavia's monitor_address and monitor_port, or Address.
 	Probe netip.AddrPort
 }
-
-// Net is the network in which a load balancer lives, and what a data plane needs of it. A socket belongs
-// to the network namespace in which it was created; after its creation it is used from anywhere.
-type Net interface {
-	// Socket creates a socket (non-blocking, close-on-exec) in the load balancer's network; the caller closes it.
-	// family is unix.AF_INET or AF_INET6, kind unix.SOCK_STREAM or SOCK_DGRAM; errors are of type syscall.Errno, wrapped.
-	Socket(family, kind int) (fd int, err error)
-}

@@ -294,7 +294,7 @@ func bind(ports []fabric.Port) []netip.Addr {
 func (n *namespace) Socket(family, kind int) (int, error) {
 	fd := -1
 	err := n.enter(func() (err error) {
-		fd, err = unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		fd, err = dataplane.OpenSocket(family, kind)
 		return err
 	})
 	if err != nil {

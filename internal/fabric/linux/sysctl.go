@@ -37,6 +37,7 @@ func (r role) settings() settings {
 			{"ipv4/ip_local_port_range", "1024\t65535"},
 			{"ipv4/tcp_tw_reuse", "1"},
 			{"ipv4/ip_unprivileged_port_start", "0"},
+			{"ipv4/ping_group_range", "0\t2147483647"}, // health checks of type PING
 		}, everyInterface...)
 	}
 }

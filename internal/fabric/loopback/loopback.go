@@ -13,8 +13,6 @@ import (
 	"slices"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"poise/internal/dataplane"
 	"poise/internal/fabric"
 )
@@ -135,7 +133,7 @@ type host struct{}
 
 // Socket implements [dataplane.Net].
 func (host) Socket(family, kind int) (int, error) {
-	fd, err := unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := dataplane.OpenSocket(family, kind)
 	if err != nil {
 		return -1, fmt.Errorf("socket: %w", err)
 	}
