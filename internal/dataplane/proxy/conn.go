@@ -66,7 +66,7 @@ type side struct {
 func (l *loop) begin(ln *listener, setup *setup, fd int32, client netip.AddrPort) {
 	c := l.freeConn()
 	c.loop, c.listener, c.setup, c.client = l, ln, setup, client
-	c.state = connecting
+	c.state, c.timer.owner = connecting, c
 	c.sides = [2]side{{fd: fd}, {fd: -1}}
 	c.place, c.generation = l.conns.put(c)
 	c.connectNext()
@@ -107,7 +107,7 @@ func (c *conn) dial() error {
 	if errno := connect(m.fd, &c.loop.addr); errno != 0 && errno != syscall.EINPROGRESS {
 		return errno
 	}
-	c.loop.wheel.set(c, c.loop.nowMs+c.setup.connectTimeoutMs)
+	c.loop.wheel.set(&c.timer, c.loop.nowMs+c.setup.connectTimeoutMs)
 	return c.watch(kindMember, readEvents|unix.EPOLLOUT)
 }
 
@@ -213,7 +213,7 @@ func (c *conn) onTimer() {
 	case c.dueMs() <= c.loop.nowMs:
 		c.close(orderly)
 	default:
-		c.loop.wheel.set(c, c.dueMs())
+		c.loop.wheel.set(&c.timer, c.dueMs())
 	}
 }
 
@@ -244,7 +244,7 @@ const (
 func (c *conn) close(how manner) {
 	l, ln := c.loop, c.listener
 	c.state = closed
-	l.wheel.remove(c)
+	l.wheel.remove(&c.timer)
 	for i := range c.sides {
 		if fd := c.sides[i].fd; fd >= 0 {
 			closeSocket(fd, bool(how))

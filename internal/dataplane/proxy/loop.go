@@ -56,10 +56,14 @@ const (
 	kindMember
 	kindListener
 	kindWake
+	kindSession
+	kindUpstream
+
+	kindBits = 3
 )
 
 func token(kind int, place uint32, generation int32) (low, high int32) {
-	return int32(place<<2 | uint32(kind)), generation
+	return int32(place<<kindBits | uint32(kind)), generation
 }
 
 func newLoop(e *Engine) (*loop, error) {
@@ -93,7 +97,7 @@ func (l *loop) run() {
 			l.dispatch(&l.events[i])
 		}
 		l.readOn()
-		l.wheel.advance(l.nowMs, (*conn).onTimer)
+		l.wheel.advance(l.nowMs)
 		l.retryStarved()
 	}
 }
@@ -115,8 +119,8 @@ func (l *loop) wait() int {
 }
 
 func (l *loop) dispatch(e *unix.EpollEvent) {
-	place := uint32(e.Fd) >> 2
-	switch kind := e.Fd & 3; kind {
+	place := uint32(e.Fd) >> kindBits
+	switch kind := e.Fd & (1<<kindBits - 1); kind {
 	case kindWake:
 		l.runPosted()
 	case kindListener:

@@ -56,9 +56,7 @@ func (c *conn) relay() {
 		c.close(abort)
 		return
 	}
-	if due := c.dueMs(); !c.timer.set || due < c.timer.dueMs {
-		c.loop.wheel.set(c, due)
-	}
+	c.loop.wheel.setBy(&c.timer, c.dueMs())
 }
 
 // watchClient asks for the events that are needed. Until the member is connected nothing is, and room for writing is of

@@ -8,70 +8,80 @@ const (
 	wheelSlots = 1024 // a multiple of 64
 )
 
-// wheel holds connections by deadline. It is cheap where a deadline is moved with every byte: such a move is not
-// told to the wheel; when the old deadline comes, the connection says whether it has a new one.
+// wheel holds timers by deadline. It is cheap where a deadline is moved with every byte: such a move is not
+// told to the wheel; when the old deadline comes, the timer's owner says whether it has a new one.
 type wheel struct {
-	slots    [wheelSlots]*conn
+	slots    [wheelSlots]*timer
 	occupied [wheelSlots / 64]uint64
 	tick     int64 // the last tick that was fired
 }
 
-// timer is a connection's place in the wheel.
+// timer is a place in the wheel, part of what has a deadline.
 type timer struct {
-	next, prev *conn
+	owner      timed
+	next, prev *timer
 	slot       int16
 	set        bool
 	dueMs      int64 // beyond the horizon it is set again on the way
 }
 
-// set places c, which may be in the wheel already, at its deadline.
-func (w *wheel) set(c *conn, dueMs int64) {
-	w.remove(c)
+// timed has a timer, which is out of the wheel when its time has come.
+type timed interface{ onTimer() }
+
+// set places t, which may be in the wheel already, at its deadline.
+func (w *wheel) set(t *timer, dueMs int64) {
+	w.remove(t)
 	tick := max((dueMs+tickMs-1)/tickMs, w.tick+1)
 	tick = min(tick, w.tick+wheelSlots-1)
 	slot := int16(tick % wheelSlots)
 	head := w.slots[slot]
-	c.timer = timer{next: head, slot: slot, set: true, dueMs: dueMs}
+	t.next, t.slot, t.set, t.dueMs = head, slot, true, dueMs
 	if head != nil {
-		head.timer.prev = c
+		head.prev = t
 	}
-	w.slots[slot] = c
+	w.slots[slot] = t
 	w.occupied[slot/64] |= 1 << (slot % 64)
 }
 
-func (w *wheel) remove(c *conn) {
-	t := &c.timer
+// setBy makes sure that t fires at its deadline or before.
+func (w *wheel) setBy(t *timer, dueMs int64) {
+	if !t.set || dueMs < t.dueMs {
+		w.set(t, dueMs)
+	}
+}
+
+func (w *wheel) remove(t *timer) {
 	if !t.set {
 		return
 	}
 	if t.next != nil {
-		t.next.timer.prev = t.prev
+		t.next.prev = t.prev
 	}
 	if t.prev != nil {
-		t.prev.timer.next = t.next
+		t.prev.next = t.next
 	} else {
 		w.slots[t.slot] = t.next
 		if t.next == nil {
 			w.occupied[t.slot/64] &^= 1 << (t.slot % 64)
 		}
 	}
-	*t = timer{}
+	*t = timer{owner: t.owner}
 }
 
-// advance takes every connection out whose time has come by now, and hands it to fire.
-func (w *wheel) advance(nowMs int64, fire func(*conn)) {
+// advance takes every timer out whose time has come by now, and tells its owner.
+func (w *wheel) advance(nowMs int64) {
 	last := nowMs / tickMs
 	w.tick = max(w.tick, last-wheelSlots) // after a long sleep one turn meets every slot
 	for w.tick < last {
 		w.tick++
 		for slot := w.tick % wheelSlots; w.slots[slot] != nil; {
-			c := w.slots[slot]
-			if due := c.timer.dueMs; due > nowMs { // beyond the horizon
-				w.set(c, due)
+			t := w.slots[slot]
+			if t.dueMs > nowMs { // beyond the horizon
+				w.set(t, t.dueMs)
 				continue
 			}
-			w.remove(c)
-			fire(c)
+			w.remove(t)
+			t.owner.onTimer()
 		}
 	}
 }

@@ -6,33 +6,54 @@ import (
 	"pgregory.net/rapid"
 )
 
+// alarm notes that its timer has fired.
+type alarm struct {
+	timer timer
+	fired func(*alarm)
+}
+
+func (a *alarm) onTimer() { a.fired(a) }
+
 // TestWheelModel compares the wheel with a map of deadlines.
 func TestWheelModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := rapid.Int64Range(0, 1<<40).Draw(t, "start")
 		w := &wheel{tick: now / tickMs}
-		conns := make([]conn, 8)
-		due := map[*conn]int64{}
+		due := map[*alarm]int64{}
+		alarms := make([]alarm, 8)
+		for i := range alarms {
+			alarms[i].timer.owner = &alarms[i]
+			alarms[i].fired = func(a *alarm) {
+				at, ok := due[a]
+				if !ok || at > now {
+					t.Fatalf("fired at %d, due %d (%t)", now, at, ok)
+				}
+				delete(due, a)
+			}
+		}
+		one := func(t *rapid.T) *alarm { return &alarms[rapid.IntRange(0, len(alarms)-1).Draw(t, "alarm")] }
+		in := func(t *rapid.T) int64 { return rapid.Int64Range(0, 3*wheelSlots*tickMs).Draw(t, "in") }
 		t.Repeat(map[string]func(*rapid.T){
 			"set": func(t *rapid.T) {
-				c := &conns[rapid.IntRange(0, len(conns)-1).Draw(t, "conn")]
-				due[c] = now + rapid.Int64Range(0, 3*wheelSlots*tickMs).Draw(t, "in")
-				w.set(c, due[c])
+				a := one(t)
+				due[a] = now + in(t)
+				w.set(&a.timer, due[a])
+			},
+			"set by": func(t *rapid.T) {
+				a, at := one(t), now+in(t)
+				if old, ok := due[a]; !ok || at < old {
+					due[a] = at
+				}
+				w.setBy(&a.timer, at)
 			},
 			"remove": func(t *rapid.T) {
-				c := &conns[rapid.IntRange(0, len(conns)-1).Draw(t, "conn")]
-				delete(due, c)
-				w.remove(c)
+				a := one(t)
+				delete(due, a)
+				w.remove(&a.timer)
 			},
 			"advance": func(t *rapid.T) {
 				now += rapid.Int64Range(0, 2*wheelSlots*tickMs).Draw(t, "by")
-				w.advance(now, func(c *conn) {
-					at, ok := due[c]
-					if !ok || at > now {
-						t.Fatalf("fired at %d, due %d (%t)", now, at, ok)
-					}
-					delete(due, c)
-				})
+				w.advance(now)
 				for _, at := range due {
 					if at+tickMs < now {
 						t.Fatalf("not fired at %d, due %d", now, at)
