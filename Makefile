@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Debian packages. The demonstration's are what its user types; the tests' are what they run besides.
 DEMO_PACKAGES := python3-openstackclient python3-octaviaclient wget ncat
 TEST_PACKAGES := $(DEMO_PACKAGES) postgresql python3-barbicanclient iproute2
-BENCH_PACKAGES := haproxy
+BENCH_PACKAGES := haproxy nginx
 
 # What needs root is run with sudo by others.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -46,6 +46,7 @@ check: ## format, vet, staticcheck and the quick tests, in less than a minute
 bench: PACKAGES := $(BENCH_PACKAGES)
 bench: packages ## measure speed, against named peers; needs root
 	go run ./bench/tcp
+	go run ./bench/http
 	go run ./bench/provision
 
 .PHONY: build

@@ -46,10 +46,13 @@ func (c *Client) Number() (float64, error) {
 	return strconv.ParseFloat(strings.TrimSpace(line), 64)
 }
 
-// Stop ends the client and its connections.
-func (c *Client) Stop() {
+// Stop ends the client and its connections; the error is what the client complained about.
+func (c *Client) Stop() error {
 	_ = c.In.Close()
-	_ = c.cmd.Wait()
+	if err := c.cmd.Wait(); err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	return nil
 }
 
 // Job does some of a workload until over, and adds the units done to count.

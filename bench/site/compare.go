@@ -1,6 +1,7 @@
 package site
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 type Workload struct {
 	Name    string
 	Units   []Unit
+	Without string // the load balancer that cannot do it; "": all can
 	Measure func(s *Site, through *Process) (costs []float64, err error)
 }
 
@@ -45,6 +47,9 @@ func (s *Site) compare(w Workload, rounds int) error {
 	for round := range rounds {
 		for i := range s.Balancers {
 			who := (i + round) % len(s.Balancers) // who goes first changes
+			if s.Balancers[who].Name == w.Without {
+				continue
+			}
 			cost, err := w.Measure(s, s.Balancers[who])
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.Balancers[who].Name, err)
@@ -63,10 +68,18 @@ func (s *Site) compare(w Workload, rounds int) error {
 func printRow(name string, costs [][]float64, target string) {
 	fmt.Printf("%-36s", name)
 	for _, all := range costs {
+		if len(all) == 0 {
+			fmt.Printf(" %10s", "")
+			continue
+		}
 		fmt.Printf(" %10.2f", median(all))
 	}
 	poise := costs[len(costs)-1]
 	for _, peer := range costs[:len(costs)-1] {
+		if len(peer) == 0 {
+			fmt.Printf(" %22s", "")
+			continue
+		}
 		var ratios []float64
 		for round := range peer {
 			ratios = append(ratios, poise[round]/peer[round])
@@ -90,7 +103,7 @@ func Matching(all []Workload, part string) []Workload {
 // Timed runs clients for a while (see [Repeat]); the costs are the CPU seconds of the load balancer's process and of the
 // whole path for so many units, and after them whatever more numbers the client prints.
 func Timed(kind string, units float64, clients, port int, duration time.Duration, more int) func(*Site, *Process) ([]float64, error) {
-	return func(s *Site, through *Process) ([]float64, error) {
+	return func(s *Site, through *Process) (costs []float64, err error) {
 		process, err := through.CPU()
 		if err != nil {
 			return nil, err
@@ -103,7 +116,7 @@ func Timed(kind string, units float64, clients, port int, duration time.Duration
 		if err != nil {
 			return nil, err
 		}
-		defer c.Stop()
+		defer func() { err = errors.Join(err, c.Stop()) }()
 		var said []float64
 		for range 1 + more {
 			n, err := c.Number()
@@ -129,12 +142,12 @@ func Timed(kind string, units float64, clients, port int, duration time.Duration
 // HoldIdle has a client open connections that have carried a request and then rest; the load balancer is compared with
 // itself at its start: KiB and descriptors for each connection.
 func HoldIdle(kind string, n, port int) func(*Site, *Process) ([]float64, error) {
-	return func(s *Site, through *Process) ([]float64, error) {
+	return func(s *Site, through *Process) (costs []float64, err error) {
 		c, err := s.StartClient(kind, through.At(port), strconv.Itoa(n), "0s")
 		if err != nil {
 			return nil, err
 		}
-		defer c.Stop()
+		defer func() { err = errors.Join(err, c.Stop()) }()
 		if _, err := c.Number(); err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,12 +22,12 @@ const (
 )
 
 // exceedDescriptors asks poise for more connections than it has descriptors for, and then lets some of them go.
-func exceedDescriptors(s *site.Site, poise *site.Process) error {
+func exceedDescriptors(s *site.Site, poise *site.Process) (err error) {
 	c, err := s.StartClient("crowd", poise.At(portAnswer), strconv.Itoa(crowdSize))
 	if err != nil {
 		return err
 	}
-	defer c.Stop()
+	defer func() { err = errors.Join(err, c.Stop()) }()
 	full, err := c.Number()
 	if err != nil {
 		return err
