@@ -9,8 +9,11 @@ import (
 type Seen struct {
 	Listeners map[string]SeenListener // by id; one that is missing is not served
 	Members   map[string]SeenMember   // by id
-	// Uncarried are the listeners and health monitors that the data plane cannot serve, by id, and why: a sentence for people.
+	// Uncarried are the listeners, pools and health monitors that the data plane cannot serve, by id, and why: a sentence for
+	// people.
 	Uncarried map[string]string
+	// Doubtful are the listeners and pools that are served although something is wrong with them, by id, and what.
+	Doubtful map[string]string
 }
 
 // SeenListener is the state of a served listener.
@@ -95,6 +98,8 @@ func (r *rollup) listener(t *LoadBalancer, l *Listener) Status {
 		return Status{Operating: InError, Reason: state.Reason}
 	case state.Full:
 		return Status{Operating: Degraded, Reason: "the connection limit is reached"}
+	case r.seen.Doubtful[l.ID] != "":
+		return Status{Operating: Degraded, Reason: r.seen.Doubtful[l.ID]}
 	default:
 		return Status{Operating: Online}
 	}
@@ -121,7 +126,7 @@ func (r *rollup) pool(p *Pool, served bool) Status {
 	members, usable, down, reason := 0, 0, 0, ""
 	for _, m := range p.Members {
 		status := r.member(p, m)
-		if !served {
+		if !served || r.seen.Uncarried[p.ID] != "" {
 			status = r.idleMember(p, m)
 		}
 		r.set(m.ID, status)
@@ -140,12 +145,16 @@ func (r *rollup) pool(p *Pool, served bool) Status {
 	switch {
 	case !served:
 		return Status{Operating: Offline}
+	case r.seen.Uncarried[p.ID] != "":
+		return Status{Operating: InError, Reason: r.seen.Uncarried[p.ID]}
 	case members > 0 && usable == 0 && down == 0:
 		return Status{Operating: InError, Reason: "every member is disabled or has weight 0"}
 	case members > 0 && usable == 0:
 		return Status{Operating: InError, Reason: "no member is usable: " + reason}
 	case down > 0:
 		return Status{Operating: Degraded, Reason: fmt.Sprintf("%d of %d members down: %s", down, members, reason)}
+	case r.seen.Doubtful[p.ID] != "":
+		return Status{Operating: Degraded, Reason: r.seen.Doubtful[p.ID]}
 	default:
 		return Status{Operating: Online}
 	}

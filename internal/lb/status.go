@@ -1,6 +1,9 @@
 package lb
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // ProvisioningStatus says how far the intent has come.
 type ProvisioningStatus string
@@ -45,6 +48,14 @@ type Observation struct {
 	Failure  string `json:"failure,omitempty"`
 	// Status holds the operating status of each object by its id; objects without one are new.
 	Status map[string]Status `json:"status,omitempty"`
+}
+
+// Equal tells whether two observations say the same.
+func (o Observation) Equal(other Observation) bool {
+	return o.Applied == other.Applied && o.FailedIn == other.FailedIn && o.Failure == other.Failure &&
+		maps.EqualFunc(o.Status, other.Status, func(a, b Status) bool {
+			return a.Operating == b.Operating && a.Reason == b.Reason && a.Since.Equal(b.Since)
+		})
 }
 
 // Snapshot is one load balancer as readers see it. It is immutable.

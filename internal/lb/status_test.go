@@ -24,3 +24,35 @@ func TestUpdatedAtFollowsTheStatusToo(t *testing.T) {
 		t.Errorf("updated at %v, want %v: the later change", got, o.UpdatedAt)
 	}
 }
+
+func TestObservationEqual(t *testing.T) {
+	noon := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	observation := func(change func(*lb.Observation)) lb.Observation {
+		o := lb.Observation{Applied: 2, FailedIn: 3, Failure: "f", Status: map[string]lb.Status{"x": {Operating: lb.Online, Reason: "r", Since: noon}}}
+		change(&o)
+		return o
+	}
+	status := func(s lb.Status) func(*lb.Observation) {
+		return func(o *lb.Observation) { o.Status = map[string]lb.Status{"x": s} }
+	}
+	one := observation(func(*lb.Observation) {})
+	for name, test := range map[string]struct {
+		change func(*lb.Observation)
+		same   bool
+	}{
+		"same":                 {func(*lb.Observation) {}, true},
+		"same in another zone": {status(lb.Status{Operating: lb.Online, Reason: "r", Since: noon.In(time.FixedZone("", 3600))}), true},
+		"applied":              {func(o *lb.Observation) { o.Applied++ }, false},
+		"failed in":            {func(o *lb.Observation) { o.FailedIn = 0 }, false},
+		"failure":              {func(o *lb.Observation) { o.Failure = "" }, false},
+		"one more":             {func(o *lb.Observation) { o.Status["y"] = lb.Status{} }, false},
+		"none":                 {func(o *lb.Observation) { o.Status = nil }, false},
+		"operating":            {status(lb.Status{Operating: lb.Offline, Reason: "r", Since: noon}), false},
+		"reason":               {status(lb.Status{Operating: lb.Online, Since: noon}), false},
+		"since":                {status(lb.Status{Operating: lb.Online, Reason: "r", Since: noon.Add(1)}), false},
+	} {
+		if got := one.Equal(observation(test.change)); got != test.same {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -80,8 +80,13 @@ func rowError(err error, what, id string) error {
 	}
 }
 
-// load reads a whole tree as it was at one moment, and remembers it.
-func (s *Store) load(ctx context.Context, id string) (lb.Snapshot, error) {
+// load reads a whole tree as it was at one moment, and remembers it. When a write of this process has made the version
+// that is wanted and is about to remember it, that is waited for instead.
+func (s *Store) load(ctx context.Context, id string, wanted int64) (lb.Snapshot, error) {
+	defer s.locks.lock(id)()
+	if snapshot, ok := s.cache.get(id, wanted); ok {
+		return snapshot, nil
+	}
 	var version int64
 	var snapshot lb.Snapshot
 	oneMoment := &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"reflect"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -39,7 +38,7 @@ type Store struct {
 	now      func() time.Time
 	cache    *cache
 	settings Settings
-	locks    keyedMutex // one change at a time for each load balancer in this process: others wait instead of retrying
+	locks    keyedMutex // one change at a time for each load balancer in this process: others wait instead of retrying, or reading
 }
 
 // New brings the tables up to date and returns the store.
@@ -66,7 +65,7 @@ func (s *Store) Snapshot(ctx context.Context, id string) (lb.Snapshot, error) {
 	if snapshot, ok := s.cache.get(id, version); ok {
 		return snapshot, nil
 	}
-	return s.load(ctx, id)
+	return s.load(ctx, id, version)
 }
 
 // Holder reads the load balancer that holds the object of this kind and id.
@@ -107,7 +106,7 @@ func (s *Store) List(ctx context.Context, projectID string) ([]lb.Snapshot, erro
 		snapshot, ok := s.cache.get(row.ID, row.Version)
 		if !ok {
 			var err error
-			snapshot, err = s.load(ctx, row.ID)
+			snapshot, err = s.load(ctx, row.ID, row.Version)
 			if lb.CodeOf(err) == lb.NotFound { // deleted meanwhile
 				continue
 			}
@@ -157,7 +156,7 @@ func (s *Store) Change(ctx context.Context, id string, change func(*lb.LoadBalan
 func (s *Store) Observe(ctx context.Context, id string, observe func(lb.Snapshot) lb.Observation) (lb.Snapshot, error) {
 	compute := func(old lb.Snapshot) (lb.Snapshot, error) {
 		observed := observe(old)
-		if reflect.DeepEqual(observed, old.Observed) {
+		if observed.Equal(old.Observed) {
 			return old, nil
 		}
 		return lb.Snapshot{Tree: old.Tree.Purge(observed.Applied), Observed: observed}, nil
