@@ -1,0 +1,220 @@
+package proxy
+
+import (
+	"container/list"
+	"crypto/tls"
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxHandshakes are under way at once; each has a goroutine and some 30 kB.
+	maxHandshakes = 4096
+	// maxWaitingHandshakes wait for one of those to end, first come, first served. Further ones fail.
+	maxWaitingHandshakes = 16384
+	// crowdPatience is how long a handshake may be under way while others wait: then it makes room. Clients that say hello and no
+	// more cannot keep others out for longer than that.
+	crowdPatience = 2 * time.Second
+)
+
+var (
+	errHandshakeCrowd    = errors.New("too many TLS handshakes at once")
+	errHandshakeCanceled = errors.New("TLS handshake canceled")
+)
+
+// handshakes runs the TLS handshakes of an engine. crypto/tls wants a goroutine for each, as it calculates and waits in turns;
+// afterwards the connection goes back to its loop.
+//
+// As many handshakes calculate at once as there are processors, whatever waits behind them: loops share the processors with
+// them, and must not wait behind a crowd.
+type handshakes struct {
+	slots chan struct{} // one for each that calculates
+	wg    sync.WaitGroup
+
+	mu       sync.Mutex // guards what follows
+	stopped  bool
+	all      map[*handshake]struct{} // from start until done was called
+	underWay list.List               // of *handshake, those with a goroutine, in the order in which they began
+	waiting  list.List               // of *handshake
+}
+
+// handshake is one of them. Its descriptor stays its loop's.
+type handshake struct {
+	owner  *handshakes
+	socket tlsSocket
+	conn   *tls.Conn
+	done   func(handshakeResult)
+	timer  *time.Timer
+	events chan struct{} // holds one: epoll has reported something, or the end has come
+	ending atomic.Pointer[error]
+	place  *list.Element // in underWay or waiting; nil before it begins. Guarded by the owner's mu.
+	began  time.Time     // likewise
+	heard  bool          // ready was called; belongs to the loop
+}
+
+// handshakeResult is what became of a handshake: a stream, or an error.
+type handshakeResult struct {
+	stream *tlsStream
+	err    error
+}
+
+func newHandshakes(processors int) *handshakes {
+	return &handshakes{slots: make(chan struct{}, processors), all: map[*handshake]struct{}{}}
+}
+
+// start prepares a handshake on a connected socket, as its client or its server. A server's begins with the first event that
+// the loop reports by ready, so that a client which says nothing costs no goroutine; a client's begins at once.
+//
+// done is called once, from another goroutine, also after cancel and stop; until then the descriptor must stay open. Time is
+// counted from the start.
+func (hs *handshakes) start(fd int32, config *tls.Config, isClient bool, timeout time.Duration, done func(handshakeResult)) *handshake {
+	h := &handshake{owner: hs, done: done, events: make(chan struct{}, 1)}
+	h.socket = tlsSocket{fd: fd, handshake: h}
+	if isClient {
+		h.conn = tls.Client(&h.socket, config)
+	} else {
+		h.conn = tls.Server(&h.socket, config)
+	}
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	hs.wg.Add(1)
+	hs.all[h] = struct{}{}
+	h.timer = time.AfterFunc(timeout, func() { h.end(os.ErrDeadlineExceeded) })
+	switch {
+	case hs.stopped:
+		h.endLocked(errHandshakeCanceled)
+	case isClient:
+		h.heard = true
+		hs.beginLocked(h)
+	}
+	return h
+}
+
+// ready hears that epoll has reported something about the descriptor. The loop calls it.
+func (h *handshake) ready() {
+	h.wake()
+	if !h.heard {
+		h.heard = true
+		h.owner.mu.Lock()
+		defer h.owner.mu.Unlock()
+		h.owner.beginLocked(h)
+	}
+}
+
+// cancel ends the handshake soon.
+func (h *handshake) cancel() { h.end(errHandshakeCanceled) }
+
+func (h *handshake) wake() {
+	select {
+	case h.events <- struct{}{}:
+	default: // it will see the earlier one
+	}
+}
+
+// beginLocked gives a goroutine to h, or a place in the queue.
+func (hs *handshakes) beginLocked(h *handshake) {
+	switch {
+	case h.ending.Load() != nil: // its end is on the way
+	case hs.underWay.Len() < maxHandshakes:
+		hs.runLocked(h)
+	case hs.waiting.Len() < maxWaitingHandshakes:
+		h.place = hs.waiting.PushBack(h)
+		hs.makeRoomLocked()
+	default:
+		h.endLocked(errHandshakeCrowd)
+	}
+}
+
+func (hs *handshakes) runLocked(h *handshake) {
+	h.began = time.Now()
+	h.place = hs.underWay.PushBack(h)
+	go h.run()
+}
+
+// makeRoomLocked ends the handshake that began first, if it had its time.
+func (hs *handshakes) makeRoomLocked() {
+	first := hs.underWay.Front().Value.(*handshake)
+	if time.Since(first.began) > crowdPatience {
+		first.endLocked(errHandshakeCrowd)
+	}
+}
+
+func (h *handshake) end(reason error) {
+	h.owner.mu.Lock()
+	defer h.owner.mu.Unlock()
+	h.endLocked(reason)
+}
+
+// endLocked ends a handshake for that reason; one that has no goroutine gets one for it.
+func (h *handshake) endLocked(reason error) {
+	hs := h.owner
+	if _, known := hs.all[h]; !known || !h.ending.CompareAndSwap(nil, &reason) {
+		return
+	}
+	h.wake()
+	if h.began.IsZero() {
+		if h.place != nil {
+			hs.waiting.Remove(h.place)
+			h.place = nil
+		}
+		go h.finish(handshakeResult{err: reason})
+	}
+}
+
+// run is the handshake.
+func (h *handshake) run() {
+	h.owner.slots <- struct{}{}
+	err := h.conn.Handshake()
+	<-h.owner.slots
+	if reason := h.ending.Load(); reason != nil {
+		err = *reason
+	}
+	if err != nil {
+		h.finish(handshakeResult{err: err})
+		return
+	}
+	h.finish(handshakeResult{stream: newTLSStream(h.conn, &h.socket)})
+}
+
+// wait lets others calculate until something happens to the descriptor.
+func (h *handshake) wait() error {
+	<-h.owner.slots
+	<-h.events
+	h.owner.slots <- struct{}{}
+	if reason := h.ending.Load(); reason != nil {
+		return *reason
+	}
+	return nil
+}
+
+// finish makes room for the next one, and says how it ended.
+func (h *handshake) finish(result handshakeResult) {
+	hs := h.owner
+	h.timer.Stop()
+	hs.mu.Lock()
+	delete(hs.all, h)
+	if h.place != nil {
+		hs.underWay.Remove(h.place)
+	}
+	if next := hs.waiting.Front(); next != nil && hs.underWay.Len() < maxHandshakes {
+		hs.waiting.Remove(next)
+		hs.runLocked(next.Value.(*handshake))
+	}
+	hs.mu.Unlock()
+	h.done(result)
+	hs.wg.Done()
+}
+
+// stop ends all handshakes and waits until each has called its done. Later ones end at once.
+func (hs *handshakes) stop() {
+	hs.mu.Lock()
+	hs.stopped = true
+	for h := range hs.all {
+		h.endLocked(errHandshakeCanceled)
+	}
+	hs.mu.Unlock()
+	hs.wg.Wait()
+}
