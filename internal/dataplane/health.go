@@ -52,3 +52,13 @@ const (
 	HealthUp        HealthState = "up"
 	HealthDown      HealthState = "down"
 )
+
+// Probe is what a check of a member has found, or what several did one after the other that found the same.
+type Probe struct {
+	Time     time.Time // of the first of them
+	Count    int
+	OK       bool
+	Reason   string        // as in Health; "" when OK
+	Duration time.Duration // of the last of them
+	Changed  bool          // the first of them has changed the member's state
+}

@@ -1,58 +1,55 @@
 // Package probe checks the health of the members of one load balancer.
 //
-// A [Prober] is given a configuration and has one goroutine for each member that is to be checked. What the goroutine
-// finds goes into the member's record (record.go: the rules of going up and down); every change of a record is
-// reported. How to check is one function for each monitor type (check.go).
+// A [Prober] is given a configuration. Its schedule (schedule.go) knows when each member is due and has a bounded number
+// of checks under way at once, so that a member costs a record of some hundred bytes and no goroutine. What a check
+// finds goes into the member's record (record.go: the rules of going up and down) and its history (history.go); every
+// change of a record is reported. How the members of a pool are checked is the pool's way (way.go), and how to check is
+// one function for each monitor type (check.go and the files after it).
 package probe
 
 import (
 	"context"
-	"maps"
-	"math/rand/v2"
-	"slices"
+	"errors"
+	"net/netip"
 	"sync"
 	"time"
 
 	"poise/internal/dataplane"
 )
 
-const (
-	// maxConcurrentChecks of one load balancer are under way; further ones wait for their turn.
-	maxConcurrentChecks = 128
-	// shortestDelay and shortestTimeout stand in for 0, which Octavia accepts.
-	shortestDelay   = time.Second
-	shortestTimeout = time.Second
-)
-
 // Prober checks the members of one load balancer.
 type Prober struct {
 	net    dataplane.Net
 	checks map[dataplane.MonitorType]check
-	slots  chan struct{} // holds one token for each check under way
 	wg     sync.WaitGroup
-	cancel context.CancelFunc
 	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	stir   chan struct{} // something is due earlier, or there is room for a check again
+	wake   chan struct{} // there is something to report
 
 	mu      sync.Mutex // guards what follows
+	ways    map[string]*way
 	members map[key]*member
 	changed map[key]bool // to be reported
-	wake    chan struct{}
+	queue   queue
+	running int // checks under way
 }
 
 type key struct{ poolID, memberID string }
 
-// member is one member's record and, if it is checked, what stops its goroutine.
-type member struct {
-	target target
-	record record
-	stop   context.CancelFunc
-}
-
-// target is what is checked and how. Two equal targets need no new goroutine.
+// target is what is checked and how. Two equal targets are checked alike.
 type target struct {
 	key
-	member  dataplane.Member
-	monitor dataplane.Monitor // the zero Monitor: not checked
+	probe netip.AddrPort
+	way   *way // nil: not checked
+}
+
+// member is one target with what its checks have found.
+type member struct {
+	target
+	record  record
+	history history
+	turn    turn
 }
 
 // New makes a prober with nothing to check yet. report gets every change of a member's state or reason, at once, one
@@ -64,11 +61,11 @@ func New(network dataplane.Net, report func(dataplane.Health)) *Prober {
 
 func newProber(network dataplane.Net, report func(dataplane.Health), checks map[dataplane.MonitorType]check) *Prober {
 	p := &Prober{
-		net: network, checks: checks,
-		slots:   make(chan struct{}, maxConcurrentChecks),
-		members: map[key]*member{}, changed: map[key]bool{}, wake: make(chan struct{}, 1),
+		net: network, checks: checks, stir: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		members: map[key]*member{}, changed: map[key]bool{},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.wg.Go(p.runSchedule)
 	p.wg.Go(func() { p.reportChanges(report) })
 	return p
 }
@@ -81,37 +78,25 @@ func (p *Prober) Apply(cfg *dataplane.Config) {
 	if p.ctx.Err() != nil {
 		return
 	}
+	p.ways = p.newWays(cfg)
 	wanted := map[key]bool{}
 	for _, pool := range cfg.Pools {
 		for _, m := range pool.Members {
-			t := newTarget(pool, m)
+			t := target{key: key{pool.ID, m.ID}, probe: m.Probe}
+			if !m.Disabled {
+				t.way = p.ways[pool.ID]
+			}
 			wanted[t.key] = true
 			p.set(t)
 		}
 	}
 	for k, m := range p.members {
 		if !wanted[k] {
-			m.stop()
+			p.unschedule(m)
 			delete(p.members, k)
 			delete(p.changed, k)
 		}
 	}
-}
-
-func newTarget(pool dataplane.Pool, m dataplane.Member) target {
-	t := target{key: key{pool.ID, m.ID}, member: m}
-	t.member.Weight, t.member.Backup = 0, false // of no interest to a check
-	if pool.Monitor == nil || m.Disabled {
-		return t
-	}
-	t.monitor = *pool.Monitor
-	if t.monitor.Delay <= 0 {
-		t.monitor.Delay = shortestDelay
-	}
-	if t.monitor.Timeout <= 0 {
-		t.monitor.Timeout = shortestTimeout
-	}
-	return t
 }
 
 // set makes the member be checked as t says. The caller holds mu.
@@ -120,75 +105,59 @@ func (p *Prober) set(t target) {
 	if old != nil && old.target == t {
 		return
 	}
-	m := &member{target: t, stop: func() {}}
+	m := &member{target: t, turn: turn{place: notQueued}}
 	if old != nil {
-		old.stop()
+		p.unschedule(old)
 	}
-	if old != nil && old.target.member.Probe == t.member.Probe && old.target.monitor.Type == t.monitor.Type {
-		m.record = old.record
+	if old != nil && old.probe == t.probe && old.way.monitorType() == t.way.monitorType() {
+		m.record, m.history = old.record, old.history
 	} else {
-		m.record = newRecord(p.checks[t.monitor.Type] != nil, time.Now())
+		m.record = newRecord(t.way != nil, time.Now())
 		p.announce(t.key)
 	}
 	p.members[t.key] = m
-	if check := p.checks[t.monitor.Type]; check != nil {
-		ctx, stop := context.WithCancel(p.ctx)
-		m.stop = stop
-		p.wg.Go(func() { p.watch(ctx, m, check) })
+	if t.way != nil {
+		p.schedule(m, time.Now())
 	}
 }
 
-// watch checks one member at once and then at its delay. The second check comes early by a random part of the delay,
-// so that members which were configured together are not checked together for ever.
-func (p *Prober) watch(ctx context.Context, m *member, check check) {
-	delay := m.target.monitor.Delay
-	wait := delay/2 + rand.N(delay/2)
-	for {
-		next := time.Now().Add(wait)
-		if !p.checkOnce(ctx, m, check) {
-			return
-		}
-		select {
-		case <-time.After(time.Until(next)):
-		case <-ctx.Done():
-			return
-		}
-		wait = delay
+// note takes what a check has found. The caller holds mu.
+func (p *Prober) note(m *member, began time.Time, err error) {
+	now := time.Now()
+	if isShortage(err) {
+		return
 	}
-}
-
-// checkOnce says false when the prober has lost interest meanwhile.
-func (p *Prober) checkOnce(ctx context.Context, m *member, check check) bool {
-	select {
-	case p.slots <- struct{}{}:
-	case <-ctx.Done():
-		return false
+	before := m.record
+	if err != nil {
+		m.record.reason = explain(err, m.way.subject(m.probe), m.way.monitor.Timeout)
 	}
-	checkCtx, cancel := context.WithTimeout(ctx, m.target.monitor.Timeout)
-	err := check(checkCtx, p.net, m.target.member.Probe)
-	cancel()
-	<-p.slots
-
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if ctx.Err() != nil {
-		return false
+	var unmade unable
+	if !errors.As(err, &unmade) {
+		m.record.note(&m.way.monitor, err == nil, now)
 	}
-	if isOwnFault(err) {
-		return true
+	if m.record.state != before.state || m.record.reason != before.reason {
+		p.announce(m.key)
 	}
-	if m.record.note(m.target, err, time.Now()) {
-		p.announce(m.target.key)
+	found := dataplane.Probe{
+		Time: began, Count: 1, OK: err == nil, Duration: now.Sub(began), Changed: m.record.state != before.state,
 	}
-	return true
+	if err != nil {
+		found.Reason = m.record.reason
+	}
+	m.history.add(found)
 }
 
 // announce has the change reported. The caller holds mu.
 func (p *Prober) announce(k key) {
 	p.changed[k] = true
+	signal(p.wake)
+}
+
+// signal leaves word for whoever reads from c, once is enough.
+func signal(c chan struct{}) {
 	select {
-	case p.wake <- struct{}{}:
-	default: // is awake already
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -220,8 +189,8 @@ func (p *Prober) takeChanges() []dataplane.Health {
 func (p *Prober) Snapshot() []dataplane.Health {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var all []dataplane.Health
-	for _, m := range slices.Collect(maps.Values(p.members)) {
+	all := make([]dataplane.Health, 0, len(p.members))
+	for _, m := range p.members {
 		all = append(all, m.health())
 	}
 	return all
@@ -229,14 +198,24 @@ func (p *Prober) Snapshot() []dataplane.Health {
 
 func (m *member) health() dataplane.Health {
 	return dataplane.Health{
-		PoolID: m.target.poolID, MemberID: m.target.memberID,
-		State: m.record.state, Reason: m.record.reason, Since: m.record.since,
+		PoolID: m.poolID, MemberID: m.memberID, State: m.record.state, Reason: m.record.reason, Since: m.record.since,
 	}
+}
+
+// History is what the checks of a member have found, the oldest first; nil for a member that is not known.
+func (p *Prober) History(poolID, memberID string) []dataplane.Probe {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.members[key{poolID, memberID}]
+	if m == nil {
+		return nil
+	}
+	return m.history.all()
 }
 
 // Close ends all checks and waits for them; nothing is reported afterwards. It must not be called from report.
 func (p *Prober) Close() {
-	p.mu.Lock() // an Apply under way still adds to wg
+	p.mu.Lock() // a check that starts right now still adds to wg
 	p.cancel()
 	p.mu.Unlock()
 	p.wg.Wait()

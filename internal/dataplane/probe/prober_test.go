@@ -2,11 +2,11 @@ package probe
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -14,13 +14,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"poise/internal/dataplane"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var at = netip.MustParseAddrPort("10.0.0.5:80")
 
@@ -54,11 +51,7 @@ func TestRecord(t *testing.T) {
 			r := newRecord(true, time.Now())
 			var got strings.Builder
 			for _, result := range test.results {
-				var err error
-				if result == '-' {
-					err = unix.ECONNREFUSED
-				}
-				r.note(newTarget(config(monitor(test.rise, test.fall)).Pools[0], one), err, time.Now())
+				r.note(monitor(test.rise, test.fall), result == '+', time.Now())
 				got.WriteByte(string(r.state)[0])
 			}
 			if diff := cmp.Diff(test.states, got.String()); diff != "" {
@@ -78,9 +71,10 @@ func TestExplain(t *testing.T) {
 		{context.DeadlineExceeded, "no answer from 10.0.0.5:80 within 5s"},
 		{unix.EHOSTUNREACH, "no route to 10.0.0.5:80"},
 		{os.NewSyscallError("connect", unix.EACCES), "cannot reach 10.0.0.5:80: permission denied"},
-		{fmt.Errorf("wrapped: %w", failure("status 500 instead of 200")), "status 500 instead of 200"},
+		{fmt.Errorf("wrapped: %w", failure("answered 500, expected 200")), "answered 500, expected 200"},
+		{unable("not allowed"), "not allowed"},
 	} {
-		if got := explain(test.err, at, 5*time.Second); got != test.want {
+		if got := explain(test.err, at.String(), 5*time.Second); got != test.want {
 			t.Errorf("%v: %q, want %q", test.err, got, test.want)
 		}
 	}
@@ -104,7 +98,7 @@ func newStage() *stage {
 	return s
 }
 
-func (s *stage) check(ctx context.Context, _ dataplane.Net, _ netip.AddrPort) error {
+func (s *stage) check(ctx context.Context, _ dataplane.Net, _ *way, _ netip.AddrPort) error {
 	s.mu.Lock()
 	s.checks++
 	s.busy++
@@ -267,63 +261,113 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	})
 }
 
-// hostNet is the network of the test process itself.
-type hostNet struct{}
-
-func (hostNet) Socket(family, kind int) (int, error) {
-	fd, err := unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	return fd, os.NewSyscallError("socket", err)
+func TestUnmadeChecksLeaveTheState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage()
+		defer s.Close()
+		s.answer(errNoPings)
+		s.Apply(config(monitor(1, 1), one))
+		got := s.next(time.Minute)
+		expect(t, "reports", got[len(got)-1:], "one up "+string(errNoPings))
+	})
 }
 
-func TestCheckTCP(t *testing.T) {
-	for _, address := range []string{"127.0.30.1:0", "[::1]:0"} {
-		t.Run(address, func(t *testing.T) {
-			l, err := net.Listen("tcp", address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			target := netip.MustParseAddrPort(l.Addr().String())
-			if err := checkTCP(t.Context(), hostNet{}, target); err != nil {
-				t.Errorf("open port: %v", err)
-			}
-			_ = l.Close()
-			if err := checkTCP(t.Context(), hostNet{}, target); !errors.Is(err, unix.ECONNREFUSED) {
-				t.Errorf("closed port: %v", err)
-			}
-		})
+// One success brings the member of a UDP pool up (octavia-dataplane.md §5).
+func TestDatagramServersComeUpAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage()
+		defer s.Close()
+		s.answer(unix.ECONNREFUSED)
+		cfg := config(monitor(3, 1), one)
+		cfg.Listeners = []dataplane.Listener{{ID: "listener", Protocol: dataplane.UDP, PoolID: "pool"}}
+		s.Apply(cfg)
+		s.next(time.Millisecond)
+		s.answer(nil)
+		expect(t, "first success", s.next(5*time.Second), "one up connection refused by 10.0.0.5:80")
+	})
+}
+
+func TestHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage()
+		defer s.Close()
+		s.Apply(config(monitor(1, 2), one))
+		s.next(time.Minute)
+		s.answer(unix.ECONNREFUSED)
+		s.next(15 * time.Second)
+		type found struct {
+			Count       int
+			OK, Changed bool
+			Reason      string
+		}
+		var got []found
+		for _, p := range s.History("pool", "one") {
+			got = append(got, found{p.Count, p.OK, p.Changed, p.Reason})
+		}
+		refused := "connection refused by 10.0.0.5:80"
+		want := []found{{got[0].Count, true, false, ""}, {1, false, false, refused}, {2, false, true, refused}}
+		if diff := cmp.Diff(want, got); diff != "" || got[0].Count < 10 {
+			t.Errorf("%+v", got)
+		}
+		if s.History("pool", "other") != nil {
+			t.Error("a member that is not known has a history")
+		}
+	})
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	var h history
+	for i := range 3 * maxHistory / 2 {
+		h.add(dataplane.Probe{Count: 1, OK: i%2 == 0, Duration: time.Duration(i)})
+	}
+	all := h.all()
+	if len(all) != maxHistory || all[0].Duration != maxHistory/2 || all[maxHistory-1].Duration != 3*maxHistory/2-1 {
+		t.Errorf("%d findings from %d to %d", len(all), all[0].Duration, all[len(all)-1].Duration)
 	}
 }
 
-func TestCheckTCPOfASilentMember(t *testing.T) {
-	target := silent(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	err := checkTCP(ctx, hostNet{}, target)
-	if got, want := explain(err, target, 50*time.Millisecond), fmt.Sprintf("no answer from %s within 50ms", target); got != want {
-		t.Errorf("%q, want %q", got, want)
+// BenchmarkMembers says what each of 10,000 members costs that are checked by TCP: memory, and CPU time a second for a
+// delay of 5 s (the machine's, the checks' server included).
+func BenchmarkMembers(b *testing.B) {
+	const n = 10_000
+	l, err := net.Listen("tcp", "127.0.30.1:0")
+	if err != nil {
+		b.Fatal(err)
 	}
+	defer l.Close()
+	probe := netip.MustParseAddrPort(l.Addr().String())
+	go func() {
+		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+			_ = conn.Close()
+		}
+	}()
+	var members []dataplane.Member
+	for i := range n {
+		members = append(members, dataplane.Member{ID: fmt.Sprint(i), Probe: probe})
+	}
+	cfg := config(monitor(3, 3), members...)
+	before, beforeCPU := inUse(), cpu()
+	p := New(hostNet{}, func(dataplane.Health) {})
+	defer p.Close()
+	p.Apply(cfg)
+	began := time.Now()
+	for range b.N {
+		time.Sleep(20 * time.Second)
+	}
+	b.ReportMetric(float64(inUse()-before)/n, "B/member")
+	b.ReportMetric((cpu()-beforeCPU).Seconds()/time.Since(began).Seconds(), "cpu-s/s")
 }
 
-// silent listens with a backlog that is full: the kernel drops further SYNs.
-func silent(t *testing.T) netip.AddrPort {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Close(fd) })
-	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 30, 1}}), unix.Listen(fd, 0)); err != nil {
-		t.Fatal(err)
-	}
-	name, err := unix.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	target := netip.AddrPortFrom(netip.MustParseAddr("127.0.30.1"), uint16(name.(*unix.SockaddrInet4).Port))
-	first, err := net.Dial("tcp", target.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = first.Close() })
-	return target
+// inUse is the memory of heap and stacks.
+func inUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse + m.StackInuse
+}
+
+func cpu() time.Duration {
+	var u unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -22,15 +22,11 @@ func newRecord(checked bool, now time.Time) record {
 	return record{state: dataplane.HealthUp, since: now, fragile: true}
 }
 
-// note takes the result of a check, nil for success, and says whether the state or the reason has changed.
-func (r *record) note(t target, err error, now time.Time) bool {
-	before := *r
-	if err != nil {
-		r.reason = explain(err, t.member.Probe, t.monitor.Timeout)
-	}
-	against, enough := err != nil, t.monitor.Fall
+// note takes the result of a check.
+func (r *record) note(m *dataplane.Monitor, ok bool, now time.Time) {
+	against, enough := !ok, m.Fall
 	if r.state == dataplane.HealthDown {
-		against, enough = err == nil, t.monitor.Rise
+		against, enough = ok, m.Rise
 	}
 	switch {
 	case !against:
@@ -41,7 +37,6 @@ func (r *record) note(t target, err error, now time.Time) bool {
 		r.streak++
 	}
 	r.fragile = false
-	return r.state != before.state || r.reason != before.reason
 }
 
 // turn changes from up to down or back.

@@ -1,0 +1,133 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"poise/internal/dataplane"
+)
+
+// checkTCP succeeds when a connection can be opened.
+func checkTCP(ctx context.Context, network dataplane.Net, w *way, at netip.AddrPort) error {
+	c, err := open(ctx, network, w, at)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// connection is a socket of a check, connected to the member. What is done with it fails when the check's time is over.
+type connection struct {
+	*os.File
+	peer netip.AddrPort
+	stop func() bool
+}
+
+// Close ends the connection. A TCP connection is reset: no socket stays behind.
+func (c *connection) Close() error {
+	c.stop()
+	return c.File.Close()
+}
+
+// LocalAddr and RemoteAddr make a connection a net.Conn.
+func (c *connection) LocalAddr() net.Addr  { return net.TCPAddrFromAddrPort(netip.AddrPort{}) }
+func (c *connection) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.peer) }
+
+// The headers of the PROXY protocol that say "this connection is my own": no client stands behind it (sections 2.1 and
+// 2.2 of its specification).
+var ownConnection = map[dataplane.ProxyVersion]string{
+	dataplane.ProxyV1: "PROXY UNKNOWN\r\n",
+	dataplane.ProxyV2: "\r\n\r\n\x00\r\nQUIT\n" + "\x20\x00\x00\x00", // version 2, LOCAL; no family; no addresses
+}
+
+// open opens a TCP connection, and says the PROXY header where the pool's members expect one. The caller closes it.
+func open(ctx context.Context, network dataplane.Net, w *way, at netip.AddrPort) (*connection, error) {
+	c, err := dial(ctx, network, unix.SOCK_STREAM, at)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(c, ownConnection[w.proxy]); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// dial connects a socket of that kind. The caller closes it.
+func dial(ctx context.Context, network dataplane.Net, kind int, at netip.AddrPort) (*connection, error) {
+	family, address := sockaddr(at)
+	fd, err := network.Socket(family, kind)
+	if err != nil {
+		return nil, err
+	}
+	if kind == unix.SOCK_STREAM {
+		err = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	}
+	if err == nil {
+		err = unix.Connect(fd, address)
+	}
+	underWay := errors.Is(err, unix.EINPROGRESS)
+	if err != nil && !underWay {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	c := &connection{File: os.NewFile(uintptr(fd), "check of "+at.String()), peer: at}
+	c.stop = context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	if !underWay {
+		return c, nil
+	}
+	if err := c.await(); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// await waits for a connect under way.
+func (c *connection) await() error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("connection's descriptor: %w", err)
+	}
+	var connectErr error
+	err = raw.Write(func(fd uintptr) bool {
+		connectErr = connectResult(int(fd))
+		return !errors.Is(connectErr, unix.EINPROGRESS)
+	})
+	if err != nil {
+		return err
+	}
+	return connectErr
+}
+
+// connectResult is EINPROGRESS until the kernel knows.
+func connectResult(fd int) error {
+	value, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return err
+	}
+	if value != 0 {
+		return syscall.Errno(value)
+	}
+	if _, err := unix.Getpeername(fd); errors.Is(err, unix.ENOTCONN) {
+		return unix.EINPROGRESS
+	}
+	return nil
+}
+
+func sockaddr(at netip.AddrPort) (family int, address unix.Sockaddr) {
+	ip := at.Addr().Unmap()
+	if ip.Is4() {
+		return unix.AF_INET, &unix.SockaddrInet4{Port: int(at.Port()), Addr: ip.As4()}
+	}
+	return unix.AF_INET6, &unix.SockaddrInet6{Port: int(at.Port()), Addr: ip.As16()}
+}

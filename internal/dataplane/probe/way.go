@@ -1,0 +1,104 @@
+package probe
+
+import (
+	"crypto/tls"
+	"net/netip"
+	"reflect"
+	"time"
+
+	"poise/internal/dataplane"
+	"poise/internal/dataplane/tlsconf"
+)
+
+// What stands in for a delay or a timeout of 0, which Octavia accepts.
+const (
+	shortestDelay   = time.Second
+	shortestTimeout = time.Second
+)
+
+// way is how the members of one pool are checked.
+type way struct {
+	check   check
+	monitor dataplane.Monitor
+	proxy   dataplane.ProxyVersion
+	tls     *tls.Config // of checks that speak TLS
+	tlsErr  error       // why there is none
+	from    origin
+}
+
+// origin is what a way was made from.
+type origin struct {
+	monitor   dataplane.Monitor
+	proxy     dataplane.ProxyVersion
+	tls       *dataplane.ClientTLS
+	datagrams bool // the members are datagram servers
+}
+
+// newWays makes the ways of a configuration; those that stay the same are kept. Pools without a monitor have none.
+func (p *Prober) newWays(cfg *dataplane.Config) map[string]*way {
+	datagrams := map[string]bool{}
+	for _, l := range cfg.Listeners {
+		if l.Protocol == dataplane.UDP {
+			datagrams[l.PoolID] = true
+		}
+	}
+	ways := map[string]*way{}
+	for _, pool := range cfg.Pools {
+		if pool.Monitor == nil || p.checks[pool.Monitor.Type] == nil {
+			continue
+		}
+		from := origin{*pool.Monitor, pool.Proxy, pool.TLS, datagrams[pool.ID]}
+		if old := p.ways[pool.ID]; old != nil && reflect.DeepEqual(old.from, from) {
+			ways[pool.ID] = old
+			continue
+		}
+		ways[pool.ID] = newWay(from, p.checks[from.monitor.Type])
+	}
+	return ways
+}
+
+func newWay(from origin, check check) *way {
+	w := &way{check: check, monitor: from.monitor, proxy: from.proxy, from: from}
+	if w.monitor.Delay <= 0 {
+		w.monitor.Delay = shortestDelay
+	}
+	if w.monitor.Timeout <= 0 {
+		w.monitor.Timeout = shortestTimeout
+	}
+	if from.datagrams { // octavia-dataplane.md §5: such members come up at once, and HTTP checks are plain
+		w.monitor.Rise, w.monitor.Method = 1, "GET"
+	}
+	if t := w.monitor.Type; t == dataplane.MonitorHTTPS || t == dataplane.MonitorTLSHello {
+		w.tls, w.tlsErr = newTLS(from.tls, t)
+	}
+	return w
+}
+
+// newTLS makes the configuration of a check's handshakes. It is the pool's where members speak TLS with clients' bytes
+// too; an HTTPS check never verifies the certificate.
+func newTLS(pool *dataplane.ClientTLS, check dataplane.MonitorType) (*tls.Config, error) {
+	if pool == nil {
+		pool = &dataplane.ClientTLS{}
+	}
+	if check == dataplane.MonitorHTTPS {
+		unverified := *pool
+		unverified.CAs, unverified.Revocations = nil, nil
+		pool = &unverified
+	}
+	return tlsconf.Client(pool, "")
+}
+
+func (w *way) monitorType() dataplane.MonitorType {
+	if w == nil {
+		return ""
+	}
+	return w.monitor.Type
+}
+
+// subject is what a check is about, for people: an echo request has no port.
+func (w *way) subject(at netip.AddrPort) string {
+	if w.monitor.Type == dataplane.MonitorPing {
+		return at.Addr().String()
+	}
+	return at.String()
+}
