@@ -15,26 +15,28 @@ import (
 // ARCHITECTURE.md says why.
 var arrows = map[string][]string{
 	// The domain and the data plane import nobody, above all not each other: control compiles one into the other.
-	"internal/lb":                  {},
-	"internal/dataplane":           {},
-	"internal/dataplane/balance":   {"internal/dataplane"},
-	"internal/dataplane/meter":     {"internal/dataplane"},
-	"internal/dataplane/accesslog": {},
-	"internal/dataplane/tlsconf":   {"internal/dataplane"},
-	"internal/dataplane/h1":        {},
+	"internal/lb":                   {},
+	"internal/dataplane":            {},
+	"internal/dataplane/balance":    {"internal/dataplane"},
+	"internal/dataplane/meter":      {"internal/dataplane"},
+	"internal/dataplane/accesslog":  {},
+	"internal/dataplane/tlsconf":    {"internal/dataplane"},
+	"internal/dataplane/proxyproto": {"internal/dataplane", "internal/dataplane/tlsconf"},
+	"internal/dataplane/h1":         {},
 	"internal/dataplane/l7": {
 		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",
 		"internal/dataplane/tlsconf", "internal/dataplane/h1",
 	},
-	"internal/dataplane/probe":    {"internal/dataplane", "internal/dataplane/tlsconf"},
+	"internal/dataplane/probe":    {"internal/dataplane", "internal/dataplane/tlsconf", "internal/dataplane/proxyproto"},
 	"internal/dataplane/datagram": {"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog"},
 	"internal/dataplane/gateway": {
 		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",
-		"internal/dataplane/tlsconf", "internal/dataplane/h1", "internal/dataplane/l7",
+		"internal/dataplane/tlsconf", "internal/dataplane/h1", "internal/dataplane/l7", "internal/dataplane/proxyproto",
 	},
 	"internal/dataplane/proxy": {
 		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",
 		"internal/dataplane/tlsconf", "internal/dataplane/h1", "internal/dataplane/l7", "internal/dataplane/gateway",
+		"internal/dataplane/proxyproto",
 	},
 
 	// The fabric gives sockets to the data plane, and knows nothing else of it.
@@ -66,10 +68,11 @@ var arrows = map[string][]string{
 	"internal/nova":     {"internal/rest", "internal/database", "internal/fabric", "internal/dataplane"},
 
 	// Clients: the public APIs and the files of a user, nothing of the server.
-	"internal/config": {},
-	"internal/clouds": {},
-	"internal/lab":    {"internal/clouds"},
-	"internal/cli":    {"internal/clouds", "internal/config", "internal/lab"},
+	"internal/config":  {},
+	"internal/clouds":  {},
+	"internal/console": {},
+	"internal/lab":     {"internal/clouds"},
+	"internal/cli":     {"internal/clouds", "internal/config", "internal/lab"},
 
 	// For tests and the demonstration, which stand outside the server like a user.
 	"internal/guide":    {},
