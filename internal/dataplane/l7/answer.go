@@ -75,6 +75,7 @@ var texts = map[int]text{
 	408: {"Request Timeout", "The request did not arrive in time."},
 	413: {"Content Too Large", "The request is too large."},
 	414: {"URI Too Long", "The address of the request is too long."},
+	417: {"Expectation Failed", "The request expects something that is not supported."},
 	431: {"Request Header Fields Too Large", "The header of the request is too large."},
 	500: {"Internal Server Error", "Something failed here."},
 	501: {"Not Implemented", "The request asks for something that is not supported."},
