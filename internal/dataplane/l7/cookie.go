@@ -123,11 +123,8 @@ func cookies(text string) iter.Seq2[string, string] {
 	}
 }
 
-// cutCookie reads one pair; without an equals sign there is no name.
+// cutCookie reads one pair; without an equals sign it is a name, as most servers have it.
 func cutCookie(pair string) (name, value string) {
-	name, value, ok := strings.Cut(pair, "=")
-	if !ok {
-		name, value = "", pair
-	}
+	name, value, _ = strings.Cut(pair, "=")
 	return strings.Trim(name, " \t"), strings.Trim(value, " \t")
 }

@@ -134,14 +134,15 @@ func appendHasCertificate(dst []byte, c *Client) []byte {
 	return append(dst, '1')
 }
 
-// quoted puts what a certificate says between quotes, so that nothing in it can end them; without a certificate there
-// is nothing between them.
+// quoted puts what a certificate says between quotes, so that nothing in it can end them. Without a certificate the value is
+// empty, without quotes as well: members that look whether there is one must not find two characters.
 func quoted(value func([]byte, *tlsconf.Peer) []byte) func([]byte, *Client) []byte {
 	return func(dst []byte, c *Client) []byte {
-		dst = append(dst, '"')
-		if c.TLS != nil && c.TLS.Certificate != nil {
-			dst = value(dst, c.TLS)
+		if c.TLS == nil || c.TLS.Certificate == nil {
+			return dst
 		}
+		dst = append(dst, '"')
+		dst = value(dst, c.TLS)
 		return append(dst, '"')
 	}
 }
