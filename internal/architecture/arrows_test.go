@@ -77,6 +77,7 @@ var arrows = map[string][]string{
 	// For tests and the demonstration, which stand outside the server like a user.
 	"internal/guide":    {},
 	"internal/testhost": {},
+	"internal/testpki":  {},
 }
 
 type pkg struct {

@@ -32,6 +32,7 @@ type Config struct {
 	Log      Log      `toml:"log"`
 	Identity Identity `toml:"identity"`
 	Octavia  Octavia  `toml:"octavia"`
+	Console  Console  `toml:"console"`
 	Quotas   Quotas   `toml:"quotas"`
 }
 
@@ -54,6 +55,12 @@ type Octavia struct {
 	EnforceScope bool `toml:"enforce_scope"`
 	// StrictImmutable refuses changes of a load balancer that is not ACTIVE, as Octavia does.
 	StrictImmutable bool `toml:"strict_immutable"`
+}
+
+// Console configures the web console.
+type Console struct {
+	// IdentityURL is the identity API (…/v3) of the cloud that people sign in to; "" means this server's own.
+	IdentityURL string `toml:"identity_url"`
 }
 
 // Quotas are how many objects of each kind a project may have for which nothing else was set; -1 is any number.

@@ -1,0 +1,212 @@
+// What the pages need beyond htmx: the stream of changes, the stack of panes, menus, copying and selecting.
+"use strict";
+
+// ---- Changes: what has changed is fetched again, where it is seen.
+
+let stream = null;
+
+function watch() {
+  const address = document.body.dataset.events;
+  if (!address || stream || document.hidden) return;
+  stream = new EventSource(address);
+  stream.addEventListener("changed", (event) => refresh(event.data));
+  stream.addEventListener("resync", refreshAll);
+  stream.addEventListener("over", () => location.reload());
+  // Nothing is missed while the stream was away: what is seen is fetched once more when it is back.
+  stream.addEventListener("open", () => { if (stream.lost) refreshAll(); stream.lost = false; });
+  stream.addEventListener("error", () => {
+    stream.lost = true;
+    if (stream.readyState === EventSource.CLOSED) { // the browser has given up
+      stream = null;
+      setTimeout(() => { watch(); refreshAll(); }, 3000);
+    }
+  });
+}
+
+// Pages that nobody looks at have no stream: browsers open only few connections at a time.
+function look() {
+  if (document.hidden && stream) { stream.close(); stream = null; }
+  if (!document.hidden && !stream) { watch(); refreshAll(); }
+}
+
+function refresh(id) {
+  const row = document.getElementById("lb-" + id);
+  const list = document.getElementById("balancers");
+  if (row) htmx.trigger(row, "refresh");
+  if (list && !row) htmx.trigger(list, "refresh");
+  for (const part of document.querySelectorAll("[data-live]")) {
+    if (part !== list) htmx.trigger(part, "refresh");
+  }
+}
+
+function refreshAll() {
+  for (const part of document.querySelectorAll("[data-live]")) htmx.trigger(part, "refresh");
+}
+
+// A row that is gone: the list is fetched, with its counts.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const target = event.detail.target;
+  if (event.detail.xhr.status === 404 && target && target.id && target.id.startsWith("lb-")) {
+    event.detail.shouldSwap = false;
+    htmx.trigger("#balancers", "refresh");
+  }
+});
+
+// ---- Panes: each slides over the one before; the topmost has the keyboard.
+
+const panes = () => [...document.querySelectorAll("#panes > .pane")];
+const openers = [];
+
+function closeTop() {
+  const top = panes().pop();
+  if (top) top.remove();
+}
+
+function isTouched(pane) {
+  return pane.dataset.touched === "yes";
+}
+
+function leaveTop() {
+  const top = panes().pop();
+  if (top && (!isTouched(top) || confirm("Discard what you typed?"))) closeTop();
+}
+
+function arrange() {
+  const open = panes();
+  for (const part of document.querySelectorAll("body > .top, body > .frame")) part.inert = open.length > 0;
+  open.forEach((pane, i) => { pane.inert = i < open.length - 1; });
+  while (openers.length < open.length) openers.push(document.activeElement);
+  let last = null;
+  while (openers.length > open.length) last = openers.pop();
+  const top = open[open.length - 1];
+  if (top && !top.contains(document.activeElement)) focusIn(top);
+  if (!top && last) focusAgain(last);
+}
+
+function focusIn(pane) {
+  const first = pane.querySelector("[aria-invalid], .pane-body :is(input:not([type=hidden]), select, textarea, a, button)");
+  (first || pane.querySelector("a, button")).focus({ preventScroll: false });
+}
+
+// What opened a pane may have been fetched again since.
+function focusAgain(element) {
+  const again = element.isConnected ? element : element.id && document.getElementById(element.id);
+  const shown = again && again.closest(".menu") ? again.closest(".menu").querySelector("summary") : again;
+  (shown || document.getElementById("main")).focus({ preventScroll: true });
+}
+
+document.addEventListener("click", (event) => {
+  const closer = event.target.closest("#panes [data-close], #panes [data-back]");
+  if (closer) {
+    event.preventDefault();
+    if (closer.matches("[data-close]")) document.getElementById("panes").replaceChildren();
+    else closeTop();
+  }
+});
+
+document.addEventListener("input", (event) => {
+  const pane = event.target.closest(".pane");
+  if (pane) pane.dataset.touched = "yes";
+});
+
+document.addEventListener("done", (event) => {
+  document.getElementById("panes").replaceChildren();
+  say(event.detail.value, "notice");
+});
+
+document.addEventListener("changed", (event) => refresh(event.detail.value));
+
+document.addEventListener("problem", (event) => say(event.detail.value, "alert"));
+
+document.addEventListener("htmx:sendError", () => say("The server does not answer.", "alert"));
+
+function say(text, kind) {
+  const message = document.createElement("div");
+  message.className = kind;
+  message.textContent = text;
+  document.getElementById("messages").append(message);
+  setTimeout(() => message.remove(), kind === "alert" ? 10000 : 5000);
+}
+
+// ---- Menus, keyboard
+
+function closeMenus(except) {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (menu !== except) menu.open = false;
+  }
+}
+
+document.addEventListener("click", (event) => {
+  closeMenus(event.target.closest(".menu-item") ? null : event.target.closest("details.menu"));
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    const menu = document.querySelector("details.menu[open]");
+    if (menu) { menu.open = false; menu.querySelector("summary").focus(); } else leaveTop();
+  }
+  const tab = event.target.closest('[role="tab"]');
+  if (tab && (event.key === "ArrowRight" || event.key === "ArrowLeft")) {
+    const all = [...tab.parentElement.querySelectorAll('[role="tab"]')];
+    const step = event.key === "ArrowRight" ? 1 : all.length - 1;
+    all[(all.indexOf(tab) + step) % all.length].focus();
+  }
+});
+
+// A click anywhere on a pool's line shows its members.
+document.addEventListener("click", (event) => {
+  const line = event.target.closest("[data-follow]");
+  if (line && !event.target.closest("a, button, input, summary") && !String(getSelection())) {
+    document.getElementById(line.dataset.follow).click();
+  }
+});
+
+// ---- Copying, selecting, choosing
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  copy(button.dataset.copy).then(() => say("Copied " + button.dataset.copy, "notice"));
+});
+
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement("textarea"); // for pages without TLS
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-submit]")) event.target.form.submit();
+  if (event.target.matches("[data-all]")) {
+    for (const box of event.target.closest("table").querySelectorAll("[data-one]")) box.checked = event.target.checked;
+  }
+  if (event.target.matches("[data-all], [data-one]")) count();
+});
+
+function count() {
+  const bar = document.querySelector(".bulk-bar");
+  if (!bar) return;
+  const chosen = document.querySelectorAll("[data-one]:checked").length;
+  bar.hidden = chosen === 0;
+  bar.querySelector("[data-chosen]").textContent = chosen;
+}
+
+// ---- What a person has opened or ticked stays so when its surroundings are fetched again.
+
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, element) =>
+  !(name === "open" && element.matches("details")) && !(name === "checked" && element.matches("[data-one], [data-all]"));
+
+Idiomorph.defaults.callbacks.beforeNodeMorphed = (element) =>
+  !(element.nodeType === Node.ELEMENT_NODE && element.matches("[data-one], [data-all]"));
+
+document.addEventListener("htmx:afterSettle", count);
+document.addEventListener("visibilitychange", look);
+document.addEventListener("DOMContentLoaded", () => {
+  const place = document.getElementById("panes");
+  if (place) new MutationObserver(arrange).observe(place, { childList: true });
+  watch();
+});
