@@ -7,19 +7,59 @@ import (
 	"poise/internal/dataplane"
 )
 
-// candidates are the members among which an algorithm chooses: usable, of a weight, not tried yet, and of one rank.
+// candidates are the members among which an algorithm chooses: usable, of a weight, not tried yet, and of one rank. There is
+// at least one.
 type candidates struct {
-	b     *Balancer
-	rank  rank
-	tried []*Member
+	members []*Member
+	turn    int // which of the members' turns this pick looks at and moves: those of first picks or of failover picks
+	memory  *memory
 }
 
-// rank says who is asked before whom: primaries before backups, those who answer before those who rest.
-type rank struct{ backup, resting bool }
+// The turns of a tally. Failover picks leave those of first picks alone.
+const (
+	firstTurn = iota
+	failoverTurn
+)
 
-// pick chooses by the pool's algorithm; nil when there is no candidate. The caller holds the memory's lock.
-func (c candidates) pick(client netip.AddrPort) *Member {
-	switch c.b.pool.Algorithm {
+// rank says who is asked before whom: primaries before backups, those who answer before those who rest.
+func (m *Member) rank() (rank int) {
+	if m.rests() {
+		rank++
+	}
+	if m.Backup {
+		rank += 2
+	}
+	return rank
+}
+
+// candidates are the members of the first rank that has any. The caller holds the memory's lock.
+func (b *Balancer) candidates(tried []*Member) candidates {
+	c := candidates{members: b.scratch[:0], memory: b.memory, turn: firstTurn}
+	if len(tried) > 0 {
+		c.turn = failoverTurn
+	}
+	best := 0
+	for _, m := range b.eligible {
+		if !b.usable(m) || contains(tried, m) {
+			continue
+		}
+		switch rank := m.rank(); {
+		case len(c.members) > 0 && rank > best:
+			continue
+		case rank < best:
+			c.members = c.members[:0]
+			fallthrough
+		default:
+			best = rank
+			c.members = append(c.members, m)
+		}
+	}
+	return c
+}
+
+// pick chooses by the algorithm.
+func (c candidates) pick(algorithm dataplane.Algorithm, client netip.AddrPort) *Member {
+	switch algorithm {
 	case dataplane.LeastConnections:
 		return c.leastConnections()
 	case dataplane.SourceIP:
@@ -31,39 +71,23 @@ func (c candidates) pick(client netip.AddrPort) *Member {
 	}
 }
 
-func (c candidates) has(m *Member) bool {
-	return m.Weight > 0 && m.Backup == c.rank.backup && m.rests() == c.rank.resting && c.b.usable(m) && !contains(c.tried, m)
-}
-
-// turn is the turn that this pick looks at and moves.
-func (c candidates) turn(m *Member) *int {
-	if len(c.tried) > 0 {
-		return &m.tally.spareTurn
-	}
-	return &m.tally.turn
-}
-
 // roundRobin is smooth weighted round robin: everybody gains its weight, the highest is chosen and pays the sum. Over
 // one cycle each member gets its weight's share, spread out rather than in bursts.
 func (c candidates) roundRobin() *Member {
-	if len(c.tried) == 0 {
+	if c.turn == firstTurn {
 		c.restartOnChange()
 	}
 	var best *Member
 	sum := 0
-	for _, m := range c.b.members {
-		if !c.has(m) {
-			continue
-		}
-		*c.turn(m) += m.Weight
+	for _, m := range c.members {
+		turn := &m.tally.turns[c.turn]
+		*turn += m.Weight
 		sum += m.Weight
-		if best == nil || *c.turn(m) > *c.turn(best) {
+		if best == nil || *turn > best.tally.turns[c.turn] {
 			best = m
 		}
 	}
-	if best != nil {
-		*c.turn(best) -= sum
-	}
+	best.tally.turns[c.turn] -= sum
 	return best
 }
 
@@ -71,37 +95,30 @@ func (c candidates) roundRobin() *Member {
 // member owes from a cycle with a weight of 256 would keep it waiting for 256 picks in one with weights of 1.
 func (c candidates) restartOnChange() {
 	var field uint64
-	for _, m := range c.b.members {
-		if c.has(m) {
-			field += mix(m.seed + uint64(m.Weight))
-		}
+	for _, m := range c.members {
+		field += m.share
 	}
-	if field == 0 || field == c.b.memory.field {
+	if field == c.memory.field {
 		return
 	}
-	c.b.memory.field = field
-	for _, m := range c.b.members {
-		m.tally.turn, m.tally.spareTurn = 0, 0
+	c.memory.field = field
+	for _, m := range c.members {
+		m.tally.turns = [2]int{}
 	}
 }
 
 // leastConnections takes the member with the fewest connections for its weight. Equal ones share by round robin:
 // an idle pool would otherwise send everything to its first member.
 func (c candidates) leastConnections() *Member {
-	c.b.memory.field = 0 // turns mean something else here: round robin, if it follows, begins a new cycle
+	c.memory.field = 0 // turns mean something else here: round robin, if it follows, begins a new cycle
 	var best *Member
-	for _, m := range c.b.members {
-		if !c.has(m) {
-			continue
-		}
-		*c.turn(m) += m.Weight
+	for _, m := range c.members {
+		m.tally.turns[c.turn] += m.Weight
 		if best == nil || c.lighter(m, best) {
 			best = m
 		}
 	}
-	if best != nil {
-		*c.turn(best) = 0
-	}
+	best.tally.turns[c.turn] = 0
 	return best
 }
 
@@ -110,7 +127,7 @@ func (c candidates) lighter(a, b *Member) bool {
 	if loadA != loadB {
 		return loadA < loadB
 	}
-	return *c.turn(a) > *c.turn(b)
+	return a.tally.turns[c.turn] > b.tally.turns[c.turn]
 }
 
 // rendezvous is weighted highest-random-weight hashing: each member draws a number for the client and the highest wins.
@@ -118,10 +135,7 @@ func (c candidates) lighter(a, b *Member) bool {
 func (c candidates) rendezvous(client uint64) *Member {
 	var best *Member
 	var bestScore float64
-	for _, m := range c.b.members {
-		if !c.has(m) {
-			continue
-		}
+	for _, m := range c.members {
 		if score := draw(m.seed, client, m.Weight); best == nil || score > bestScore {
 			best, bestScore = m, score
 		}

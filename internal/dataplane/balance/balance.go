@@ -18,9 +18,11 @@ import (
 
 // Balancer picks members of one pool. It is safe for concurrent use.
 type Balancer struct {
-	pool    dataplane.Pool
-	members []*Member
-	memory  *memory
+	pool     dataplane.Pool
+	members  []*Member
+	eligible []*Member // those that may take new connections as long as they are up
+	scratch  []*Member // what a pick collects candidates in; guarded by the memory's lock
+	memory   *memory
 }
 
 // memory is what the successive Balancers of one pool share.
@@ -36,16 +38,16 @@ type Member struct {
 	dataplane.Member
 	Index int    // its place in the pool's Members
 	seed  uint64 // of the source hashes; derived from the id, so that every node comes to the same choice
+	share uint64 // stands for the id with the weight
 	tally *tally
 }
 
 // tally is what a member takes along from one configuration to the next.
 type tally struct {
-	turn      int // smooth round robin: the member with the highest turn is next
-	spareTurn int // the same for failover picks, which leave the turns alone
+	turns     [2]int // smooth round robin: the member with the highest turn is next; see firstTurn
 	active    atomic.Int64
 	down      atomic.Bool
-	restUntil atomic.Int64 // Unix time, ns; 0: never rested
+	restUntil atomic.Int64 // Unix time, ns; 0: it does not rest
 }
 
 // maxCookie is by how many bytes of its value a cookie is known: the length of Octavia's keys.
@@ -72,8 +74,14 @@ func New(pool dataplane.Pool, previous *Balancer) *Balancer {
 		if t == nil {
 			t = &tally{}
 		}
-		b.members = append(b.members, &Member{Member: m, Index: i, seed: hashString(m.ID), tally: t})
+		seed := hashString(m.ID)
+		member := &Member{Member: m, Index: i, seed: seed, share: mix(seed + uint64(m.Weight)), tally: t}
+		b.members = append(b.members, member)
+		if m.Weight > 0 && !m.Disabled {
+			b.eligible = append(b.eligible, member)
+		}
 	}
+	b.scratch = make([]*Member, 0, len(b.eligible))
 	return b
 }
 
@@ -150,7 +158,14 @@ func (m *Member) Rest() { m.tally.restUntil.Store(time.Now().Add(restTime).UnixN
 
 func (m *Member) rests() bool {
 	until := m.tally.restUntil.Load()
-	return until != 0 && time.Now().UnixNano() < until
+	if until == 0 {
+		return false
+	}
+	if time.Now().UnixNano() < until {
+		return true
+	}
+	m.tally.restUntil.CompareAndSwap(until, 0) // nobody needs to ask for the time again
+	return false
 }
 
 // Active is the number of picks of this member, under any configuration, that were not released yet.
@@ -201,15 +216,13 @@ func (b *Balancer) keep(id string, tried []*Member) *Member {
 	return nil
 }
 
-// choose asks the algorithm, for the members of each rank until there is one.
+// choose asks the algorithm.
 func (b *Balancer) choose(client netip.AddrPort, tried []*Member) *Member {
-	for _, r := range []rank{{}, {resting: true}, {backup: true}, {backup: true, resting: true}} {
-		c := candidates{b: b, rank: r, tried: tried}
-		if m := c.pick(client); m != nil {
-			return m
-		}
+	c := b.candidates(tried)
+	if len(c.members) == 0 {
+		return nil
 	}
-	return nil
+	return c.pick(b.pool.Algorithm, client)
 }
 
 // usable says whether the member may carry traffic at all.

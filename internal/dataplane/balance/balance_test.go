@@ -225,49 +225,6 @@ func TestSourceHashSees(t *testing.T) {
 	}
 }
 
-func affine(words string, previous *Balancer) *Balancer {
-	p := pool(dataplane.RoundRobin, words)
-	p.Persistence = &dataplane.Persistence{Type: dataplane.BySourceIP}
-	p.Monitor = &dataplane.Monitor{}
-	return New(p, previous)
-}
-
-func TestAffinity(t *testing.T) {
-	b := affine("a b", nil)
-	if got := sequence(b, 3); got != "aaa" {
-		t.Fatalf("got %s", got)
-	}
-	drained := affine("a*0 b", b)
-	if got := sequence(drained, 3); got != "aaa" {
-		t.Errorf("a drained member loses its client: %s", got)
-	}
-	drained.SetDown("a", true)
-	if got := sequence(drained, 3); got != "bbb" {
-		t.Errorf("a down member keeps its client: %s", got)
-	}
-	drained.SetDown("a", false)
-	if got := sequence(drained, 3); got != "bbb" {
-		t.Errorf("the client was not given to the new member for good: %s", got)
-	}
-	if m := drained.Pick(client, drained.members[1]); m != nil {
-		t.Errorf("failover went to drained %s", m.ID)
-	}
-}
-
-func TestAffinityForgetsTheOldest(t *testing.T) {
-	a := newAffinity[netip.Addr](2)
-	for _, n := range []int{1, 2, 1, 3} {
-		a.put(clientN(n).Addr(), fmt.Sprint(n), time.Time{})
-	}
-	got := map[int]bool{}
-	for n := 1; n <= 3; n++ {
-		_, got[n] = a.get(clientN(n).Addr(), time.Time{})
-	}
-	if diff := cmp.Diff(map[int]bool{1: true, 2: false, 3: true}, got); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New(pool(dataplane.RoundRobin, "a b c+"), nil)
@@ -415,11 +372,31 @@ func (m *model) check(t *rapid.T) {
 
 func BenchmarkPick(b *testing.B) {
 	for _, algorithm := range []dataplane.Algorithm{dataplane.RoundRobin, dataplane.LeastConnections, dataplane.SourceIP} {
-		b.Run(string(algorithm), func(b *testing.B) {
-			balancer := New(pool(algorithm, "a b c d"), nil)
-			for b.Loop() {
+		for _, words := range []string{"a b", "a b c d", "a b c d e f g h i j"} {
+			balancer := New(pool(algorithm, words), nil)
+			b.Run(fmt.Sprintf("%s of %d", algorithm, len(balancer.members)), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					balancer.Pick(client).Release()
+				}
+			})
+		}
+	}
+	b.Run("from all cores", func(b *testing.B) {
+		balancer := New(pool(dataplane.RoundRobin, "a b c d"), nil)
+		b.RunParallel(func(next *testing.PB) {
+			for next.Next() {
 				balancer.Pick(client).Release()
 			}
 		})
-	}
+	})
+	b.Run("after a rest", func(b *testing.B) {
+		balancer := New(pool(dataplane.RoundRobin, "a b c d"), nil)
+		for _, m := range balancer.members {
+			m.tally.restUntil.Store(1)
+		}
+		for b.Loop() {
+			balancer.Pick(client).Release()
+		}
+	})
 }
