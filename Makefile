@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 # Debian packages. The demonstration's are what its user types; the tests' are what they run besides.
 DEMO_PACKAGES := python3-openstackclient python3-octaviaclient wget ncat
-TEST_PACKAGES := $(DEMO_PACKAGES) postgresql python3-barbicanclient iproute2
+TEST_PACKAGES := $(DEMO_PACKAGES) postgresql python3-barbicanclient iproute2 tempest octavia-tempest-plugin
 BENCH_PACKAGES := haproxy nginx
 
 # What needs root is run with sudo by others.
@@ -15,7 +15,7 @@ TEST_EXEC := $(if $(SUDO),-exec 'sudo -E env PATH=$(PATH)')
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: PACKAGES := $(DEMO_PACKAGES)
@@ -34,6 +34,11 @@ test: packages ## run every test; one that is skipped counts as failed
 	  echo; echo "What failed or was skipped:"; \
 	  grep -vE '^ *(=== |--- PASS|PASS$$|ok )' bin/test.log | grep -E -B 60 '^ *--- (FAIL|SKIP):|^panic:|build failed' | tail -n 400; exit 1; \
 	fi
+
+.PHONY: conformance
+conformance: PACKAGES := $(TEST_PACKAGES)
+conformance: packages ## every test of octavia-tempest-plugin that a real Octavia passes; some ten minutes
+	go test -v -count=1 -timeout 70m $(TEST_EXEC) -run '^TestTempest$$' ./conformance -tempest
 
 .PHONY: check
 check: ## format, vet, staticcheck and the quick tests, in less than a minute

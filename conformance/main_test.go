@@ -2,11 +2,14 @@ package conformance
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
+	"poise/internal/clouds"
+	"poise/internal/guide"
 	"poise/internal/testhost"
 )
 
@@ -36,4 +39,36 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return testhost.Run(m.Run)
+}
+
+// startServer starts a server with a configuration, and says where it listens and how to sign in.
+func startServer(t *testing.T, configuration string) (address string, credentials clouds.File) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = free.Addr().String()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "poise.toml")
+	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server, err := guide.StartServer(t.Context(), guide.ServerConfig{
+		Binary: os.Getenv(binary), Listen: address, DataDir: dir, Fabric: "linux", File: file, Log: t.Output(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error("the server:", err)
+		}
+	})
+	if credentials, err = clouds.Read(filepath.Join(dir, clouds.FileName)); err != nil {
+		t.Fatal(err)
+	}
+	return address, credentials
 }

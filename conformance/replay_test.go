@@ -5,17 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"poise/internal/clouds"
-	"poise/internal/guide"
 )
 
 // What the recorded exchanges were made with.
@@ -60,30 +56,7 @@ type player struct {
 
 // newPlayer starts a server with the project, network and subnet that the records are about.
 func newPlayer(t *testing.T) *player {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	server, err := guide.StartServer(t.Context(), guide.ServerConfig{
-		Binary: os.Getenv(binary), Listen: address, DataDir: dir, Fabric: "linux", Log: t.Output(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error("the server:", err)
-		}
-	})
-	credentials, err := clouds.Read(filepath.Join(dir, clouds.FileName))
-	if err != nil {
-		t.Fatal(err)
-	}
+	address, credentials := startServer(t, "")
 	p := &player{base: "http://" + address, tokens: map[string]string{}, names: names{now: map[string]string{}}}
 	p.names.now[recordedBase] = p.base + "/load-balancer"
 	p.prepare(t, credentials)

@@ -30,6 +30,7 @@ type ServerConfig struct {
 	Listen  string // host:port
 	DataDir string
 	Fabric  string
+	File    string // with further configuration; "" for none
 	Log     io.Writer
 	As      *syscall.Credential // nil: as ourselves
 }
@@ -37,7 +38,7 @@ type ServerConfig struct {
 // StartServer starts a server and waits until it answers. The caller stops it.
 func StartServer(ctx context.Context, c ServerConfig) (*Server, error) {
 	s := &Server{done: make(chan struct{})}
-	s.process = exec.Command(c.Binary, "serve", "--data-dir", c.DataDir, "--listen", c.Listen, "--fabric", c.Fabric)
+	s.process = exec.Command(c.Binary, "serve", "--config", c.File, "--data-dir", c.DataDir, "--listen", c.Listen, "--fabric", c.Fabric)
 	s.process.Dir, s.process.Env = "/", Environment("", c.DataDir)
 	s.process.Stdout, s.process.Stderr = c.Log, c.Log
 	// Its own process group: an interrupt on the terminal is for us, and we stop the server when it is time.

@@ -21,7 +21,7 @@ func listProviders(c *call) error {
 	for _, name := range lb.Providers {
 		description := fmt.Sprintf("Alias of the provider %s.", lb.Provider)
 		if name == lb.Provider {
-			description = "Load balancing in the kernel and in userspace, without virtual machines."
+			description = "Load balancing in the kernel and in userspace without virtual machines." // no comma: tempest lists descriptions
 		}
 		all = append(all, described{name, description})
 	}
