@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"poise/internal/barbican"
 	"poise/internal/certificate"
@@ -20,6 +21,16 @@ func (k keys) Payload(ctx context.Context, caller rest.Caller, ref string) ([]by
 func (k keys) Certificate(ctx context.Context, caller rest.Caller, ref string) (certificate.Parts, error) {
 	c, err := k.Service.Certificate(ctx, caller, ref)
 	return certificate.Parts(c), refusal(err)
+}
+
+// secrets is the key manager in the words of the control plane.
+type secrets struct {
+	certificate.Resolver
+	manager *barbican.Service
+}
+
+func (s secrets) Changed(ctx context.Context, after time.Time) ([]string, time.Time, error) {
+	return s.manager.Changed(ctx, after)
 }
 
 func refusal(err error) error {

@@ -22,7 +22,6 @@ import (
 	"poise/internal/certificate"
 	"poise/internal/clouds"
 	"poise/internal/config"
-	"poise/internal/console"
 	"poise/internal/control"
 	"poise/internal/database"
 	"poise/internal/dataplane/proxy"
@@ -129,7 +128,6 @@ type house struct {
 	secrets  *barbican.Service
 	control  *control.Control
 	node     *node.Node
-	console  *console.Console
 	handler  http.Handler
 	isNew    bool // clouds.yaml was made just now
 	log      *slog.Logger
@@ -173,15 +171,17 @@ func build(ctx context.Context, c config.Config, db *database.DB, network fabric
 	}
 	balancers.Configure(store.Settings{Quota: quotas(c.Quotas), StrictImmutable: c.Octavia.StrictImmutable})
 	h.node = node.New(network, engine, log)
-	h.control = control.New(balancers, h.network, h.node, log)
+	resolver := certificate.Resolver{Keys: keys{h.secrets}, Projects: h.identity}
+	h.control = control.New(balancers, h.network, secrets{resolver, h.secrets}, h.node, log)
 	h.node.ReportTo(h.control)
+	h.secrets.OnChange(h.control.SecretsChanged)
 	h.network.OnAttachmentChange(h.control.AttachmentChanged)
 	h.handler = h.routes(c.PublicURL, octavia.New(octavia.Config{
-		Control: h.control, Certificates: certificate.Checker{Keys: keys{h.secrets}}, Quotas: balancers, Offers: balancers, Verifier: h.identity,
+		Control: h.control, Certificates: certificate.Checker(resolver), Quotas: balancers, Offers: balancers, Verifier: h.identity,
 		PublicURL: c.PublicURL + "/load-balancer", IdentityURL: h.identity.URL(), Log: log,
 		RBAC: octavia.RBAC(c.Octavia.RBAC), EnforceScope: c.Octavia.EnforceScope,
 	}))
-	return h, h.openConsole(c)
+	return h, nil
 }
 
 // quotas are the configured limits; what is not limited is left out.
@@ -241,7 +241,6 @@ func (h *house) routes(publicURL string, balancers *octavia.API) http.Handler {
 // APIs stop first, so that nobody changes what is being taken down.
 func (h *house) run(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{Handler: h.handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout}
-	server.RegisterOnShutdown(h.console.Close) // its streams would last
 	tasks, stopTasks := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopTasks()
 	group, failed := errgroup.WithContext(tasks)
@@ -278,7 +277,6 @@ func (h *house) greet(out io.Writer, c config.Config, network fabric.Fabric) {
 		fmt.Fprintf(out, "poise has made new passwords for its first accounts; they are in %s\n", filepath.Join(c.DataDir, clouds.FileName))
 	}
 	fmt.Fprintf(out, "poise serves on %s (region %s, %s fabric)\n\n", c.PublicURL, c.Region, network.Name())
-	fmt.Fprintf(out, "In a browser: %s%s/ (its users and passwords are in %s)\n\n", c.PublicURL, console.Base, clouds.FileName)
 	fmt.Fprintf(out, "In another terminal:\n\n  export OS_CLIENT_CONFIG_FILE=%s\n  export OS_CLOUD=%s\n", filepath.Join(c.DataDir, clouds.FileName), clouds.User)
 	fmt.Fprintf(out, "  poise lab up          # a network, three servers and a router to play with\n  openstack loadbalancer list\n\n")
 }

@@ -131,7 +131,7 @@ func (s *Service) storeACL(ctx context.Context, k kind, id string, list *acl) er
 	if err != nil {
 		return fmt.Errorf("access list of %s %s: %w", k.path, id, err)
 	}
-	return nil
+	return s.changed(ctx, k, id)
 }
 
 func readersOf(id string, users []string) *[]aclUserRow {

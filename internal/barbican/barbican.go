@@ -60,6 +60,7 @@ type Service struct {
 	log       *slog.Logger
 	publicURL string
 	keys      *keyring
+	onChange  func(ids ...string) // see OnChange
 }
 
 // New brings the tables up to date, reads or makes the key file, and returns the service. It fails when a secret in the
@@ -76,7 +77,9 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{db: c.DB, log: c.Log, publicURL: strings.TrimRight(c.PublicURL, "/"), keys: keys}, nil
+	return &Service{
+		db: c.DB, log: c.Log, publicURL: strings.TrimRight(c.PublicURL, "/"), keys: keys, onChange: func(...string) {},
+	}, nil
 }
 
 // openKeys reads the key file, and makes one only for a database that needs none yet.

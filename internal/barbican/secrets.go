@@ -232,7 +232,8 @@ func orNull[T comparable](value T) any {
 	return value
 }
 
-// putPayload is the second of two steps. A payload is given once; replacing it means to store another secret.
+// putPayload is the second of two steps, or replaces the payload that the secret has by another of the same content type, so
+// that what uses the secret gets the new one. Barbican refuses to replace one.
 func (s *Service) putPayload(ctx context.Context, r *request) (answer, error) {
 	e, _, err := s.changeable(ctx, secrets, r.caller, r.PathValue("id"))
 	if err != nil {
@@ -249,12 +250,12 @@ func (s *Service) putPayload(ctx context.Context, r *request) (answer, error) {
 	query := s.db.NewUpdate().Model((*secretRow)(nil)).
 		Set("content_type = ?", contentType).Set("key_id = ?", box.KeyID).Set("updated_at = ?", now()).
 		Set("wrapped_key = ?", box.WrappedKey).Set("sealed = ?", box.Sealed).
-		Where("id = ? AND content_type IS NULL", e.ID)
-	hasOne := errConflict("The secret has a payload already, and it cannot be changed.")
-	if err := mustChange(ctx, query, hasOne); err != nil {
+		Where("id = ? AND (content_type IS NULL OR content_type = ?)", e.ID, contentType)
+	isAnother := errConflict("The payload of a secret can be replaced only by one of the same content type.")
+	if err := mustChange(ctx, query, isAnother); err != nil {
 		return answer{}, fmt.Errorf("payload of secret %s: %w", e.ID, err)
 	}
-	return noContent, nil
+	return noContent, s.changed(ctx, secrets, e.ID)
 }
 
 func (s *Service) showPayload(ctx context.Context, r *request) (answer, error) {
@@ -306,9 +307,14 @@ func (s *Service) refuseInUse(ctx context.Context, r *request, id string) error 
 }
 
 func (s *Service) remove(ctx context.Context, k kind, id string) error {
-	err := s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error { return k.remove(ctx, tx, id) })
+	using, err := s.using(ctx, k, id)
+	if err != nil {
+		return err
+	}
+	err = s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error { return k.remove(ctx, tx, id) })
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", k.path, id, err)
 	}
+	s.onChange(using...)
 	return nil
 }

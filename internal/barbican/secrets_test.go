@@ -2,6 +2,7 @@ package barbican_test
 
 import (
 	"encoding/base64"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,52 @@ func TestSecretInTwoSteps(t *testing.T) {
 			t.Errorf("payload %q", got.text)
 		}
 		v.want(409, "PUT", ref, "other", "Content-Type", "text/plain")
+		v.want(204, "PUT", ref, "AQ==", "Content-Type", "application/octet-stream", "Content-Encoding", "base64")
+		if got := v.want(200, "GET", ref+"/payload", nil); got.text != "\x01" {
+			t.Errorf("replaced payload %q", got.text)
+		}
+		v.as(anton).want(204, "PUT", ref, "\x02", "Content-Type", "application/octet-stream")
+		v.as(olga).want(403, "PUT", ref, "\x03", "Content-Type", "application/octet-stream")
+		v.as(bob).want(403, "PUT", ref, "\x03", "Content-Type", "application/octet-stream")
+	})
+}
+
+// TestChanges are told of secrets and of the containers that hold them.
+func TestChanges(t *testing.T) {
+	databasetest.Each(t, func(t *testing.T, db *database.DB) {
+		v := newVault(t, db)
+		var told []string
+		v.service.OnChange(func(ids ...string) { told = append(told, ids...) })
+		id := func(ref string) string { return ref[len(ref)-36:] }
+		secret, other := v.store("one"), v.store("other")
+		container := v.contain("certificate", "certificate", secret)
+		before := time.Now()
+		for what, change := range map[string]func(){
+			"a payload":          func() { v.want(204, "PUT", secret, "two", "Content-Type", "text/plain") },
+			"an access list":     func() { v.want(200, "PUT", secret+"/acl", object{"read": object{"users": []string{"bob"}}}) },
+			"no access list":     func() { v.want(200, "DELETE", secret+"/acl", nil) },
+			"a container's list": func() { v.want(200, "PUT", container+"/acl", object{"read": object{"users": []string{"bob"}}}) },
+		} {
+			told = nil
+			change()
+			if !slices.Contains(told, id(container)) || slices.Contains(told, id(other)) {
+				t.Errorf("%s: told of %v", what, told)
+			}
+		}
+		ids, last, err := v.service.Changed(t.Context(), before)
+		slices.Sort(ids)
+		want := slices.Sorted(slices.Values([]string{id(secret), id(container)}))
+		if diff := cmp.Diff(want, slices.Compact(ids)); err != nil || diff != "" || last.Before(before) {
+			t.Errorf("changed since: %v, last %v after %v\n%s", err, last, before, diff)
+		}
+		if ids, _, err := v.service.Changed(t.Context(), last); err != nil || len(ids) > 0 {
+			t.Errorf("after the last change: %v, %v", ids, err)
+		}
+		told = nil
+		v.want(204, "DELETE", secret, nil)
+		if diff := cmp.Diff([]string{id(container), id(secret)}, told); diff != "" {
+			t.Errorf("deletion: %s", diff)
+		}
 	})
 }
 

@@ -31,13 +31,22 @@ type Parts struct {
 	PKCS12 []byte
 }
 
-// Parse returns the certificate with its private key, the leaf first and parsed. Errors are [*lb.Error]s.
+// Parse returns the certificate with its private key, the leaf first and parsed, and refuses one that has expired. Errors
+// are [*lb.Error]s.
 func Parse(p Parts, now time.Time) (tls.Certificate, error) {
-	read := readContainer
-	if p.PKCS12 != nil {
-		read = readBundle
+	whole, err := read(p)
+	if err == nil && now.After(whole.Leaf.NotAfter) {
+		return tls.Certificate{}, invalid("The certificate has expired on " + whole.Leaf.NotAfter.UTC().Format(time.RFC3339) + ".")
 	}
-	key, chain, err := read(p)
+	return whole, err
+}
+
+func read(p Parts) (tls.Certificate, error) {
+	form := readContainer
+	if p.PKCS12 != nil {
+		form = readBundle
+	}
+	key, chain, err := form(p)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
@@ -47,8 +56,6 @@ func Parse(p Parts, now time.Time) (tls.Certificate, error) {
 		return tls.Certificate{}, invalid("No CN or DNSName(s) found in certificate. The certificate is invalid.")
 	case !belong(key, leaf):
 		return tls.Certificate{}, invalid("The private key does not belong to the certificate.")
-	case now.After(leaf.NotAfter):
-		return tls.Certificate{}, invalid("The certificate has expired on " + leaf.NotAfter.UTC().Format(time.RFC3339) + ".")
 	}
 	whole := tls.Certificate{PrivateKey: key, Leaf: leaf}
 	for _, c := range chain {

@@ -1,6 +1,7 @@
 package certificate
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -194,13 +195,96 @@ func TestCheck(t *testing.T) {
 		"CRL of another CA": {lb.References{CA: "ca", CRL: "other crl"}, "Validation failure: The CRL specified is not valid for client certificate authority reference supplied."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := Checker{s}.Check(t.Context(), rest.Caller{}, test.refs)
+			err := Checker{Keys: s}.Check(t.Context(), rest.Caller{ProjectID: "p"}, "p", test.refs)
 			if test.message == "" && err != nil || test.message != "" && (lb.CodeOf(err) != lb.Invalid || !strings.Contains(err.Error(), test.message)) {
 				t.Errorf("%v, want %s", err, test.message)
 			}
 		})
 	}
-	if err := (Checker{s}).Check(t.Context(), rest.Caller{}, lb.References{Certificates: []string{"broken"}}); err == nil || lb.CodeOf(err) != 0 {
+	if err := (Checker{Keys: s}).Check(t.Context(), rest.Caller{ProjectID: "p"}, "p", lb.References{Certificates: []string{"broken"}}); err == nil || lb.CodeOf(err) != 0 {
+		t.Errorf("a broken key manager: %v", err)
+	}
+}
+
+// shared gives some references to one project, and single ones to users of others.
+type shared struct {
+	safe
+	owner  string
+	reader string // "ref user"
+}
+
+func (s shared) Certificate(ctx context.Context, caller rest.Caller, ref string) (Parts, error) {
+	if caller.ProjectID != s.owner && ref+" "+caller.UserID != s.reader {
+		return Parts{}, ErrRefused
+	}
+	return s.safe.Certificate(ctx, caller, ref)
+}
+
+func (s shared) Payload(ctx context.Context, caller rest.Caller, ref string) ([]byte, string, error) {
+	parts, err := s.Certificate(ctx, caller, ref)
+	return parts.Certificate, "text/plain", err
+}
+
+type projects map[string][]string
+
+func (p projects) UsersOf(_ context.Context, projectID string) ([]string, error) {
+	return p[projectID], nil
+}
+
+// TestCheckForAnotherProject is what an administrator meets who refers to secrets for somebody else's load balancer.
+func TestCheckForAnotherProject(t *testing.T) {
+	a, key := newAuthority(t), newKey(t)
+	good := Parts{PKCS12: bundle(t, key, a.sign(t, key, func(*x509.Certificate) {}), nil, "")}
+	c := Checker{
+		Keys:     shared{safe{"own": good, "shared": good, "ca": {Certificate: pemOf(a.cert)}}, "admins", "shared user"},
+		Projects: projects{"web": {"somebody", "user"}},
+	}
+	admin := rest.Caller{UserID: "root", ProjectID: "admins"}
+	for ref, want := range map[string]string{"shared": "", "own": "Could not retrieve certificate: ['own']"} {
+		err := c.Check(t.Context(), admin, "web", lb.References{Certificates: []string{ref}})
+		if want == "" && err != nil || want != "" && (err == nil || err.Error() != want) {
+			t.Errorf("%s: %v, want %q", ref, err, want)
+		}
+		if err := c.Check(t.Context(), admin, "admins", lb.References{Certificates: []string{ref}, CA: "ca"}); err != nil {
+			t.Errorf("%s for the own project: %v", ref, err)
+		}
+	}
+	if err := c.Check(t.Context(), admin, "web", lb.References{CA: "ca"}); lb.CodeOf(err) != lb.Invalid {
+		t.Errorf("an authority of another project: %v", err)
+	}
+}
+
+// TestResolve gives what the data plane needs, also of a certificate that has expired.
+func TestResolve(t *testing.T) {
+	a, key := newAuthority(t), newKey(t)
+	leaf := a.sign(t, key, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) })
+	r := Resolver{
+		Keys: safe{
+			"old": {PKCS12: bundle(t, key, leaf, []*x509.Certificate{a.cert}, "")}, "ca": {Certificate: pemOf(a.cert)}, "crl": {Certificate: a.revoke(t)},
+		},
+		Projects: projects{},
+	}
+	c, expires, err := r.Certificate(t.Context(), "web", "old")
+	if err != nil || !expires.Equal(leaf.NotAfter) || len(c.Chain) != 2 || !bytes.Equal(c.Chain[0], leaf.Raw) {
+		t.Errorf("expires %v, %d in the chain, %v", expires, len(c.Chain), err)
+	}
+	if parsed, err := x509.ParsePKCS8PrivateKey(c.Key); err != nil || !key.Equal(parsed) {
+		t.Errorf("key: %v", err)
+	}
+	authorities, err := r.Authorities(t.Context(), "web", "ca")
+	if err != nil || len(authorities) != 1 || !bytes.Equal(authorities[0], a.cert.Raw) {
+		t.Errorf("authorities: %v", err)
+	}
+	if list, err := r.Revocations(t.Context(), "web", "crl", authorities); err != nil || len(list) != 1 {
+		t.Errorf("revocations: %v", err)
+	}
+	if _, err := r.Revocations(t.Context(), "web", "crl", nil); lb.CodeOf(err) != lb.Invalid {
+		t.Errorf("revocations that nobody has signed: %v", err)
+	}
+	if _, _, err := r.Certificate(t.Context(), "web", "x"); lb.CodeOf(err) != lb.Invalid {
+		t.Errorf("missing: %v", err)
+	}
+	if _, _, err := r.Certificate(t.Context(), "web", "broken"); err == nil || lb.CodeOf(err) != 0 {
 		t.Errorf("a broken key manager: %v", err)
 	}
 }

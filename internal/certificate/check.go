@@ -24,11 +24,52 @@ var ErrRefused = errors.New("refused by the key manager")
 
 // Checker checks references to the key manager.
 type Checker struct {
-	Keys Keys
+	Keys     Keys
+	Projects Projects
 }
 
-// Check refuses, with an [*lb.Error], references that lead to nothing that the caller can use.
-func (c Checker) Check(ctx context.Context, caller rest.Caller, refs lb.References) error {
+// Check refuses, with an [*lb.Error], references that lead to nothing that the caller can read, or that a load balancer of
+// the project could not use.
+func (c Checker) Check(ctx context.Context, caller rest.Caller, projectID string, refs lb.References) error {
+	if err := c.checkFor(ctx, caller, refs); err != nil || caller.ProjectID == projectID {
+		return err
+	}
+	return c.checkUse(ctx, projectID, refs)
+}
+
+// checkUse reads everything as the data plane will.
+func (c Checker) checkUse(ctx context.Context, projectID string, refs lb.References) error {
+	as := Resolver(c)
+	var missing []string
+	try := func(ref string, err error) error {
+		if lb.CodeOf(err) != 0 {
+			missing = append(missing, ref)
+			return nil
+		}
+		return err
+	}
+	for _, ref := range refs.Certificates {
+		_, _, err := as.Certificate(ctx, projectID, ref)
+		if err := try(ref, err); err != nil {
+			return err
+		}
+	}
+	for _, ref := range []string{refs.CA, refs.CRL} {
+		if ref == "" {
+			continue
+		}
+		_, err := as.payload(ctx, projectID, ref)
+		if err := try(ref, err); err != nil {
+			return err
+		}
+	}
+	if len(missing) > 0 {
+		return errMissing(missing...)
+	}
+	return nil
+}
+
+func (c Checker) checkFor(ctx context.Context, caller rest.Caller, refs lb.References) error {
 	if err := c.checkCertificates(ctx, caller, refs.Certificates); err != nil {
 		return err
 	}

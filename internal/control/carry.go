@@ -3,32 +3,36 @@ package control
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"poise/internal/lb"
 )
 
-// The API takes more than the data plane carries so far. What it does not carry is left out of the config, and its
-// operating status says so.
+// The API takes more than the data plane can carry. What it cannot is left out of the config, and its operating status says
+// why.
 
-// uncarried are a tree's listeners and health monitors that the data plane cannot serve, by id, and why.
-func uncarried(t *lb.LoadBalancer) map[string]string {
+// uncarried are a tree's listeners, pools and health monitors that the data plane cannot serve, by id, and why.
+func uncarried(t *lb.LoadBalancer, ring *keyring) map[string]string {
 	reasons := map[string]string{}
-	for _, l := range t.Listeners {
-		if reason := uncarriedListener(t, l); reason != "" {
-			reasons[l.ID] = reason
+	for id, refs := range referencesOf(t) {
+		if reason := ring.unread(refs); reason != "" {
+			reasons[id] = reason
 		}
 	}
-	for _, p := range t.Pools {
-		if p.Monitor != nil && p.Monitor.Type != lb.MonitorTCP {
-			reasons[p.Monitor.ID] = fmt.Sprintf("poise does not make %s health checks yet; the members are not checked", p.Monitor.Type)
+	for _, l := range t.Listeners {
+		if l.Protocol == lb.TerminatedHTTPS && len(l.References().Certificates) == 0 {
+			reasons[l.ID] = "the listener has no certificate any more"
+		}
+		if reason := notYet(t, l); reason != "" {
+			reasons[l.ID] = reason
 		}
 	}
 	return reasons
 }
 
-// uncarriedListener says why the data plane cannot serve a listener, "" when it can: as long as bytes pass unseen, it
-// does not matter whose they are.
-func uncarriedListener(t *lb.LoadBalancer, l *lb.Listener) string {
+// notYet says why the data plane cannot serve a listener so far, "" when it can: as long as bytes pass unseen, it does not
+// matter whose they are.
+var notYet = func(t *lb.LoadBalancer, l *lb.Listener) string {
 	if l.Protocol != lb.TCP && l.Protocol != lb.HTTPS {
 		return fmt.Sprintf("poise does not carry %s listeners yet", l.Protocol)
 	}
@@ -42,4 +46,15 @@ func uncarriedListener(t *lb.LoadBalancer, l *lb.Listener) string {
 		return "poise does not speak TLS to members yet"
 	}
 	return ""
+}
+
+// doubtful are a tree's listeners and pools that are served although something is wrong, by id, and what.
+func doubtful(t *lb.LoadBalancer, ring *keyring, now time.Time) map[string]string {
+	reasons := map[string]string{}
+	for id, refs := range referencesOf(t) {
+		if reason := ring.doubtful(refs, now); reason != "" {
+			reasons[id] = reason
+		}
+	}
+	return reasons
 }

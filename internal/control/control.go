@@ -64,6 +64,7 @@ type Network interface {
 type Control struct {
 	store   *store.Store
 	network Network
+	secrets Secrets
 	node    link.Node
 	log     *slog.Logger
 	queue   *queue
@@ -73,20 +74,28 @@ type Control struct {
 	// port, which comes first, would be taken for one of those.
 	released chan struct{}
 
+	wakeSecrets chan struct{} // holds a token while changedSecrets has something to look at
+
 	mu       sync.Mutex       // guards what follows
 	served   map[string]int64 // the generation that the node serves, as far as this process has seen to it
 	reports  map[string]link.Report
-	failures map[string]int  // failed attempts in a row
-	replug   map[string]bool // whose ports the node has to make sure of, even where it has them already
+	failures map[string]int      // failed attempts in a row
+	replug   map[string]bool     // whose ports the node has to make sure of, even where it has them already
+	rings    map[string]*keyring // what the node serves with
+	stale    map[string]bool     // whose secrets have to be read again
+
+	changedSecrets map[string]bool // by id: to be looked at
+	lookedAt       time.Time       // when certificates were last compared with the calendar
 }
 
 // New returns a control plane; nothing happens before [Control.Run].
-func New(s *store.Store, network Network, node link.Node, log *slog.Logger) *Control {
+func New(s *store.Store, network Network, secrets Secrets, node link.Node, log *slog.Logger) *Control {
 	return &Control{
-		store: s, network: network, node: node, log: log, queue: newQueue(), stats: newStatistics(s, node),
-		released: make(chan struct{}),
-		served:   map[string]int64{}, reports: map[string]link.Report{}, failures: map[string]int{},
-		replug: map[string]bool{},
+		store: s, network: network, secrets: secrets, node: node, log: log, queue: newQueue(), stats: newStatistics(s, node),
+		released: make(chan struct{}), wakeSecrets: make(chan struct{}, 1),
+		served: map[string]int64{}, reports: map[string]link.Report{}, failures: map[string]int{},
+		replug: map[string]bool{}, rings: map[string]*keyring{}, stale: map[string]bool{},
+		changedSecrets: map[string]bool{}, lookedAt: time.Now(),
 	}
 }
 
@@ -102,6 +111,7 @@ func (c *Control) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { return c.stats.run(ctx, c.log) })
 	group.Go(func() error { c.resync(ctx); return nil })
+	group.Go(func() error { c.watchSecrets(ctx); return nil })
 	return group.Wait()
 }
 

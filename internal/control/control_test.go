@@ -46,6 +46,7 @@ var admin = rest.Caller{UserID: "u", ProjectID: "p", Roles: []string{"admin"}}
 // cloud is a control plane with all that it works on: real network service, loopback fabric, real node.
 type cloud struct {
 	*control.Control
+	vault   *vault
 	network *neutron.Service
 	subnet  string
 	stop    func()
@@ -73,7 +74,9 @@ func start(t *testing.T, db *database.DB, wrap func(link.Node) link.Node) *cloud
 	if wrap != nil {
 		driven = wrap(n)
 	}
-	c := &cloud{Control: control.New(balancers, network, driven, log), network: network}
+	v := openVault(t, db)
+	c := &cloud{Control: control.New(balancers, network, v, driven, log), vault: v, network: network}
+	v.OnChange(c.SecretsChanged)
 	n.ReportTo(c.Control)
 	ctx, cancel := context.WithCancel(context.Background())
 	group, ctx := errgroup.WithContext(ctx)
@@ -366,7 +369,7 @@ func TestNothingIsCreatedBeforeLeftoversAreReleased(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	notRunning := control.New(balancers, c.network, nil, slog.New(slog.DiscardHandler))
+	notRunning := control.New(balancers, c.network, nil, nil, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	id := uuid.NewString()

@@ -54,26 +54,34 @@ func (c *Control) forget(id string) {
 	delete(c.served, id)
 	delete(c.reports, id)
 	delete(c.replug, id)
+	delete(c.rings, id)
+	delete(c.stale, id)
 }
 
-// apply has the node serve the tree, unless it does already.
+// apply has the node serve the tree with what it refers to in the key manager, unless it does already.
 func (c *Control) apply(ctx context.Context, t *lb.LoadBalancer) error {
 	c.mu.Lock()
-	served, replug := c.served[t.ID], c.replug[t.ID]
-	if served == t.Generation {
+	served, replug, stale, ring := c.served[t.ID], c.replug[t.ID], c.stale[t.ID], c.rings[t.ID]
+	if served == t.Generation && !stale {
 		c.mu.Unlock()
 		return nil
 	}
-	// Both are said beforehand, so that neither an AttachmentChanged nor a Failover meanwhile is lost.
+	// All are said beforehand, so that neither an AttachmentChanged, a Failover nor a changed secret meanwhile is lost.
 	c.served[t.ID] = t.Generation
 	delete(c.replug, t.ID)
+	delete(c.stale, t.ID)
 	c.mu.Unlock()
-	err := c.attachAndApply(ctx, t, replug)
-	if err == nil {
-		return nil
+	next := c.readSecrets(ctx, t, ring, stale)
+	var err error
+	if served != t.Generation || !next.equal(ring) {
+		err = c.attachAndApply(ctx, t, next, replug)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.rings[t.ID] = next
+	if err == nil {
+		return nil
+	}
 	delete(c.served, t.ID)
 	if replug {
 		c.replug[t.ID] = true
@@ -81,13 +89,14 @@ func (c *Control) apply(ctx context.Context, t *lb.LoadBalancer) error {
 	return err
 }
 
-func (c *Control) attachAndApply(ctx context.Context, t *lb.LoadBalancer, replug bool) error {
+func (c *Control) attachAndApply(ctx context.Context, t *lb.LoadBalancer, ring *keyring, replug bool) error {
 	port, err := c.network.AttachVIP(ctx, t.VIP)
 	if err != nil {
 		return err
 	}
 	return c.node.Apply(ctx, link.Assignment{
-		LoadBalancerID: t.ID, Generation: t.Generation, Ports: []fabric.Port{port}, Replug: replug, Config: compile(t),
+		LoadBalancerID: t.ID, Generation: t.Generation, Ports: []fabric.Port{port}, Replug: replug,
+		Config: compile(t, ring, uncarried(t, ring)),
 	})
 }
 
@@ -111,9 +120,15 @@ func (c *Control) observe(s lb.Snapshot, generation int64, failure error) lb.Obs
 // seen is the node's last report about a tree in the domain's words.
 func (c *Control) seen(t *lb.LoadBalancer) lb.Seen {
 	c.mu.Lock()
-	report := c.reports[t.ID]
+	report, ring := c.reports[t.ID], c.rings[t.ID]
 	c.mu.Unlock()
-	seen := lb.Seen{Listeners: map[string]lb.SeenListener{}, Members: map[string]lb.SeenMember{}, Uncarried: uncarried(t)}
+	if ring == nil { // nothing has been read yet
+		ring = &keyring{}
+	}
+	seen := lb.Seen{
+		Listeners: map[string]lb.SeenListener{}, Members: map[string]lb.SeenMember{},
+		Uncarried: uncarried(t, ring), Doubtful: doubtful(t, ring, time.Now()),
+	}
 	for id, l := range report.Listeners {
 		seen.Listeners[id] = lb.SeenListener{Listening: l.Listening, Full: l.Full, Reason: l.Reason}
 	}

@@ -55,7 +55,7 @@ func (c *call) checkGraph(in lb.LoadBalancerCreate) error {
 	}
 	var subnets []string
 	for _, p := range draft.Pools {
-		if err := c.checkReferences(lb.References{}, p.References()); err != nil {
+		if err := c.checkReferences(draft.ProjectID, lb.References{}, p.References()); err != nil {
 			return err
 		}
 		for _, m := range p.Members {
@@ -66,7 +66,7 @@ func (c *call) checkGraph(in lb.LoadBalancerCreate) error {
 		return err
 	}
 	for _, l := range draft.Listeners {
-		if err := c.checkReferences(lb.References{}, l.References()); err != nil {
+		if err := c.checkReferences(draft.ProjectID, lb.References{}, l.References()); err != nil {
 			return err
 		}
 	}

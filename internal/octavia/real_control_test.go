@@ -38,6 +38,13 @@ func (network) AttachVIP(context.Context, lb.VIP) (fabric.Port, error) {
 }
 
 // node applies everything at once and serves nothing.
+// secrets are never asked for: nothing here has TLS.
+type secrets struct{ control.Secrets }
+
+func (secrets) Changed(context.Context, time.Time) ([]string, time.Time, error) {
+	return nil, time.Time{}, nil
+}
+
 type node struct{}
 
 func (node) Apply(context.Context, link.Assignment) error  { return nil }
@@ -80,7 +87,7 @@ func realAPI(t *testing.T) *api {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plane := control.New(balancers, network{}, node{}, slog.New(slog.DiscardHandler))
+	plane := control.New(balancers, network{}, secrets{}, node{}, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- plane.Run(ctx) }()

@@ -145,7 +145,7 @@ func (res *resource) change(c *call, s lb.Snapshot, id string, in request, chang
 		if err := change(draft.Tree); err != nil {
 			return lb.Snapshot{}, err
 		}
-		if err := c.checkReferences(res.referencesIn(s, id), res.referencesIn(draft, id)); err != nil {
+		if err := c.checkReferences(s.Tree.ProjectID, res.referencesIn(s, id), res.referencesIn(draft, id)); err != nil {
 			return lb.Snapshot{}, err
 		}
 	}

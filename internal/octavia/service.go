@@ -34,6 +34,7 @@ type Control interface {
 
 // Certificates looks at what objects with TLS refer to in the key manager.
 type Certificates interface {
-	// Check refuses, with an [*lb.Error], references that lead to nothing that the caller can use.
-	Check(ctx context.Context, caller rest.Caller, refs lb.References) error
+	// Check refuses, with an [*lb.Error], references that lead to nothing that the caller can read, or that a load balancer of
+	// the project could not use.
+	Check(ctx context.Context, caller rest.Caller, projectID string, refs lb.References) error
 }

@@ -23,12 +23,12 @@ func (r request) refers() bool {
 	return slices.ContainsFunc(referring, func(name string) bool { return r.values[name] != nil })
 }
 
-// checkReferences looks at what an object refers to in the key manager, unless it referred to the same before.
-func (c *call) checkReferences(before, after lb.References) error {
+// checkReferences looks at what an object of the project refers to in the key manager, unless it referred to the same before.
+func (c *call) checkReferences(projectID string, before, after lb.References) error {
 	if reflect.DeepEqual(before, after) {
 		return nil
 	}
-	return c.Certificates.Check(c.r.Context(), c.caller, after)
+	return c.Certificates.Check(c.r.Context(), c.caller, projectID, after)
 }
 
 // handshakeAttributes are what listeners and pools with TLS offer their peers.
