@@ -9,6 +9,8 @@
 // everything that RFC 9112 lets a recipient reject is rejected, and nothing is repaired.
 package h1
 
+import "bytes"
+
 // Limits of a message.
 const (
 	MaxHead      = 16 << 10 // bytes of the start line and the fields: 431, and 502 of a response
@@ -234,7 +236,7 @@ func (h *Head) appendFields(dst []byte, drop Set) []byte {
 	var run span
 	for i := range h.fields {
 		f := &h.fields[i]
-		passed := !drop.Has(f.known) && !(h.nominates && h.isNominated(f))
+		passed := h.passes(f, drop)
 		if passed && f.plain {
 			if run.to != f.name.from {
 				dst = append(dst, run.of(h.buf)...)
@@ -256,10 +258,18 @@ func (h *Head) appendFields(dst []byte, drop Set) []byte {
 	return append(dst, run.of(h.buf)...)
 }
 
-// isNominated says whether the Connection field takes f out of the message.
-func (h *Head) isNominated(f *field) bool {
-	return f.known != Upgrade && !f.known.framesOrRoutes() && h.Named(text(f.name.of(h.buf)))
+// Passes says whether a field is to be passed on: neither hop-by-hop nor in drop. AppendFields appends exactly these.
+func (h *Head) Passes(i int, drop Set) bool { return h.passes(&h.fields[i], drop|hopByHop) }
+
+func (h *Head) passes(f *field, drop Set) bool {
+	if drop.Has(f.known) {
+		return false
+	}
+	return !h.nominates || f.known == Upgrade || f.known.framesOrRoutes() || !h.Named(text(f.name.of(h.buf)))
 }
+
+// Keep copies the head, so that its strings are good for ever.
+func (h *Head) Keep() { h.setStrings(bytes.Clone(h.buf)) }
 
 func appendField(dst, name, value []byte) []byte {
 	dst = append(dst, name...)
