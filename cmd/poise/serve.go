@@ -22,6 +22,7 @@ import (
 	"poise/internal/certificate"
 	"poise/internal/clouds"
 	"poise/internal/config"
+	"poise/internal/console"
 	"poise/internal/control"
 	"poise/internal/database"
 	"poise/internal/dataplane/proxy"
@@ -128,6 +129,7 @@ type house struct {
 	secrets  *barbican.Service
 	control  *control.Control
 	node     *node.Node
+	console  *console.Console
 	handler  http.Handler
 	isNew    bool // clouds.yaml was made just now
 	log      *slog.Logger
@@ -174,14 +176,15 @@ func build(ctx context.Context, c config.Config, db *database.DB, network fabric
 	resolver := certificate.Resolver{Keys: keys{h.secrets}, Projects: h.identity}
 	h.control = control.New(balancers, h.network, secrets{resolver, h.secrets}, h.node, log)
 	h.node.ReportTo(h.control)
+	balancers.OnChange(h.control.Changed)
 	h.secrets.OnChange(h.control.SecretsChanged)
 	h.network.OnAttachmentChange(h.control.AttachmentChanged)
 	h.handler = h.routes(c.PublicURL, octavia.New(octavia.Config{
 		Control: h.control, Certificates: certificate.Checker(resolver), Quotas: balancers, Offers: balancers, Verifier: h.identity,
 		PublicURL: c.PublicURL + "/load-balancer", IdentityURL: h.identity.URL(), Log: log,
-		RBAC: octavia.RBAC(c.Octavia.RBAC), EnforceScope: c.Octavia.EnforceScope,
+		Watch: h.control.Watch, RBAC: octavia.RBAC(c.Octavia.RBAC), EnforceScope: c.Octavia.EnforceScope,
 	}))
-	return h, nil
+	return h, h.openConsole(c)
 }
 
 // quotas are the configured limits; what is not limited is left out.
@@ -241,6 +244,10 @@ func (h *house) routes(publicURL string, balancers *octavia.API) http.Handler {
 // APIs stop first, so that nobody changes what is being taken down.
 func (h *house) run(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{Handler: h.handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout}
+	server.RegisterOnShutdown(func() { // streams would last
+		h.console.Close()
+		h.control.EndWatches()
+	})
 	tasks, stopTasks := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopTasks()
 	group, failed := errgroup.WithContext(tasks)
@@ -277,6 +284,7 @@ func (h *house) greet(out io.Writer, c config.Config, network fabric.Fabric) {
 		fmt.Fprintf(out, "poise has made new passwords for its first accounts; they are in %s\n", filepath.Join(c.DataDir, clouds.FileName))
 	}
 	fmt.Fprintf(out, "poise serves on %s (region %s, %s fabric)\n\n", c.PublicURL, c.Region, network.Name())
+	fmt.Fprintf(out, "In a browser: %s%s/ (its users and passwords are in %s)\n\n", c.PublicURL, console.Base, clouds.FileName)
 	fmt.Fprintf(out, "In another terminal:\n\n  export OS_CLIENT_CONFIG_FILE=%s\n  export OS_CLOUD=%s\n", filepath.Join(c.DataDir, clouds.FileName), clouds.User)
 	fmt.Fprintf(out, "  poise lab up          # a network, three servers and a router to play with\n  openstack loadbalancer list\n\n")
 }

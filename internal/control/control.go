@@ -70,6 +70,8 @@ type Control struct {
 	queue   *queue
 	stats   *statistics
 
+	watchers watchers
+
 	// released is closed once the ports of load balancers that are gone are released. Until then none is created: its
 	// port, which comes first, would be taken for one of those.
 	released chan struct{}

@@ -18,7 +18,7 @@ import (
 func (a *API) negotiate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case !acceptsJSON(r.Header.Values("Accept")):
+		case !acceptsJSON(r.Header.Values("Accept")) && !takesEvents(r):
 			a.fault(w, r, errRouting(http.StatusNotAcceptable, "Only content type application/json is accepted."))
 		case !storable(r.URL.Path):
 			a.fault(w, r, rest.ErrNoRoute)

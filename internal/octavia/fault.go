@@ -17,6 +17,7 @@ type refusal struct {
 	// routing selects Octavia's second form of error, that of its router, which says code, title and description.
 	routing bool
 	title   string // of the routing form; "" means the status' own
+	field   string // the attribute that it is about, "" when it is about none
 }
 
 func (e *refusal) Error() string { return e.message }
@@ -35,7 +36,10 @@ func errMissingArgument(name string) error { return errBadRequest("Missing argum
 
 // errInput refuses the value of one attribute.
 func errInput(attribute string, value any, message string) error {
-	return errBadRequest("Invalid input for field/attribute %s. Value: '%s'. %s", attribute, pythonText(value), message)
+	return &refusal{
+		status: http.StatusBadRequest, field: attribute,
+		message: fmt.Sprintf("Invalid input for field/attribute %s. Value: '%s'. %s", attribute, pythonText(value), message),
+	}
 }
 
 func errForbidden() error {
@@ -78,13 +82,22 @@ func (a *API) fault(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &wire) && wire.routing:
 		writeRouting(w, wire)
 	case errors.As(err, &wire):
+		nameField(w, wire.field)
 		writeFault(w, wire.status, wire.message)
 	case errors.As(err, &domain) && statusOf[domain.Code] != 0:
+		nameField(w, domain.Field)
 		writeFault(w, statusOf[domain.Code], domain.Message)
 	default:
 		id := rest.RequestID(r.Context())
 		a.Log.ErrorContext(r.Context(), "request failed", "request", id, "err", err)
 		writeFault(w, http.StatusInternalServerError, "Internal error; the server's log has it under "+id)
+	}
+}
+
+// nameField says which attribute a fault is about, in a header of poise's own: forms show it there.
+func nameField(w http.ResponseWriter, field string) {
+	if field != "" {
+		w.Header().Set("Poise-Fault-Field", field)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 // Config is what an [API] works with.
 type Config struct {
 	Control      Control
+	Watch        Watch
 	Certificates Certificates
 	Quotas       Quotas
 	Offers       Offers

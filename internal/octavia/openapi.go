@@ -162,7 +162,10 @@ func requestOf(r route) schema {
 func responses(r route) schema {
 	status, body := success(r)
 	ok := schema{"description": http.StatusText(status)}
-	if body != nil {
+	switch {
+	case r.pattern == watchPattern:
+		ok["content"] = schema{eventStream: schema{"schema": schema{"type": "string"}}}
+	case body != nil:
 		ok["content"] = inJSON(body)
 	}
 	return schema{

@@ -22,6 +22,7 @@ var prefixes = []string{"/v2", "/v2.0", "/v2/lbaas", "/v2.0/lbaas"}
 func table() []route {
 	all := []route{
 		{"GET", "/octavia", "", version},
+		{"GET", watchPattern, "loadbalancer:get_all", watch},
 		{"POST", "/loadbalancers", "loadbalancer:post", postLoadBalancer},
 		{"PUT", "/loadbalancers/{id}", "loadbalancer:put", putLoadBalancer},
 		{"DELETE", "/loadbalancers/{id}", "loadbalancer:delete", deleteLoadBalancer},

@@ -38,6 +38,7 @@ type Store struct {
 	now      func() time.Time
 	cache    *cache
 	settings Settings
+	onChange func(projectID, id string, version int64)
 	locks    keyedMutex // one change at a time for each load balancer in this process: others wait instead of retrying, or reading
 }
 
@@ -50,11 +51,15 @@ func New(ctx context.Context, db *database.DB) (*Store, error) {
 	if err := db.Migrate(ctx, "store", files); err != nil {
 		return nil, err
 	}
-	return &Store{db: db, now: time.Now, cache: newCache()}, nil
+	return &Store{db: db, now: time.Now, cache: newCache(), onChange: func(string, string, int64) {}}, nil
 }
 
 // Configure replaces the settings; nothing may be under way.
 func (s *Store) Configure(settings Settings) { s.settings = settings }
+
+// OnChange has f called for every new version of a load balancer that this process writes or comes to know of, and when it
+// is gone; nothing may be under way.
+func (s *Store) OnChange(f func(projectID, id string, version int64)) { s.onChange = f }
 
 // Snapshot reads one load balancer; a missing one is lb.NotFound.
 func (s *Store) Snapshot(ctx context.Context, id string) (lb.Snapshot, error) {
@@ -171,12 +176,13 @@ func (s *Store) write(ctx context.Context, id string, compute func(old lb.Snapsh
 ) (after lb.Snapshot, err error) {
 	defer s.locks.lock(id)()
 	var version int64
+	var projectID string
 	err = s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		next, err := nextVersion(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		version = next.Version
+		version, projectID = next.Version, next.ProjectID
 		old, ok := s.cache.get(id, version-1)
 		if !ok {
 			if old, err = readTree(ctx, tx, id); err != nil {
@@ -201,6 +207,7 @@ func (s *Store) write(ctx context.Context, id string, compute func(old lb.Snapsh
 		return lb.Snapshot{}, err
 	case after.Tree == nil:
 		s.cache.drop(id)
+		s.onChange(projectID, id, version)
 		return after, nil
 	default:
 		return s.remember(version, after), nil
@@ -213,5 +220,6 @@ var errNothingToSave = errors.New("nothing to save")
 // remember keeps a snapshot for readers.
 func (s *Store) remember(version int64, snapshot lb.Snapshot) lb.Snapshot {
 	s.cache.put(snapshot.Tree.ID, version, snapshot)
+	s.onChange(snapshot.Tree.ProjectID, snapshot.Tree.ID, version)
 	return snapshot
 }
