@@ -38,6 +38,11 @@ type Status struct {
 	Since  time.Time `json:"since"` // when Operating was entered
 }
 
+// Equal tells whether two statuses are the same.
+func (s Status) Equal(other Status) bool {
+	return s.Operating == other.Operating && s.Reason == other.Reason && s.Since.Equal(other.Since)
+}
+
 // Observation is what became of a load balancer's intent, as its node told it.
 type Observation struct {
 	// Applied is the highest generation that a node has acknowledged; 0 before the first.
@@ -53,9 +58,7 @@ type Observation struct {
 // Equal tells whether two observations say the same.
 func (o Observation) Equal(other Observation) bool {
 	return o.Applied == other.Applied && o.FailedIn == other.FailedIn && o.Failure == other.Failure &&
-		maps.EqualFunc(o.Status, other.Status, func(a, b Status) bool {
-			return a.Operating == b.Operating && a.Reason == b.Reason && a.Since.Equal(b.Since)
-		})
+		maps.EqualFunc(o.Status, other.Status, Status.Equal)
 }
 
 // Snapshot is one load balancer as readers see it. It is immutable.

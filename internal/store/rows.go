@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/uptrace/bun"
 
@@ -38,12 +39,6 @@ type objectRow struct {
 	ParentID       string
 	Kind           lb.Kind
 	CreatedIn      int64
-	Body           string
-}
-
-type observationRow struct {
-	bun.BaseModel  `bun:"table:observations"`
-	LoadBalancerID string `bun:",pk"`
 	Body           string
 }
 
@@ -112,33 +107,24 @@ func readTree(ctx context.Context, db bun.IDB, id string) (lb.Snapshot, error) {
 	if err := db.NewSelect().Model(&objects).Where("load_balancer_id = ?", id).OrderExpr("created_in, id").Scan(ctx); err != nil {
 		return lb.Snapshot{}, fmt.Errorf("objects of load balancer %s: %w", id, err)
 	}
-	var observation observationRow
-	err := db.NewSelect().Model(&observation).Where("load_balancer_id = ?", id).Scan(ctx)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return lb.Snapshot{}, fmt.Errorf("observation of load balancer %s: %w", id, err)
+	observed, err := readObservation(ctx, db, id)
+	if err != nil {
+		return lb.Snapshot{}, err
 	}
-	snapshot, err := assemble(root, objects, observation)
+	tree, err := assemble(root, objects)
 	if err != nil {
 		return lb.Snapshot{}, fmt.Errorf("load balancer %s: %w", id, err)
 	}
-	return snapshot, nil
+	return lb.Snapshot{Tree: tree, Observed: observed}, nil
 }
 
-// assemble makes a snapshot of rows.
-func assemble(root loadBalancerRow, objects []objectRow, observation observationRow) (lb.Snapshot, error) {
-	snapshot := lb.Snapshot{Tree: &lb.LoadBalancer{}}
-	if err := json.Unmarshal([]byte(root.Body), snapshot.Tree); err != nil {
-		return lb.Snapshot{}, fmt.Errorf("body: %w", err)
+// assemble makes a tree of rows.
+func assemble(root loadBalancerRow, objects []objectRow) (*lb.LoadBalancer, error) {
+	tree := &lb.LoadBalancer{}
+	if err := json.Unmarshal([]byte(root.Body), tree); err != nil {
+		return nil, fmt.Errorf("body: %w", err)
 	}
-	if observation.Body != "" {
-		if err := json.Unmarshal([]byte(observation.Body), &snapshot.Observed); err != nil {
-			return lb.Snapshot{}, fmt.Errorf("observation: %w", err)
-		}
-	}
-	if err := place(snapshot.Tree, objects); err != nil {
-		return lb.Snapshot{}, err
-	}
-	return snapshot, nil
+	return tree, place(tree, objects)
 }
 
 func insert(ctx context.Context, tx bun.Tx, t *lb.LoadBalancer) error {
@@ -189,9 +175,7 @@ func saveObjects(ctx context.Context, tx bun.Tx, t *lb.LoadBalancer) error {
 	if failed != nil {
 		return failed
 	}
-	for len(rows) > 0 {
-		batch := rows[:min(insertBatch, len(rows))]
-		rows = rows[len(batch):]
+	for batch := range slices.Chunk(rows, insertBatch) {
 		if _, err := tx.NewInsert().Model(&batch).On("CONFLICT (id) DO UPDATE").Set("body = EXCLUDED.body").Exec(ctx); err != nil {
 			return fmt.Errorf("objects of load balancer %s: %w", t.ID, err)
 		}
@@ -209,32 +193,5 @@ func deleteMissing(ctx context.Context, tx bun.Tx, old, next *lb.LoadBalancer) e
 			gone = append(gone, o.ID)
 		}
 	})
-	for len(gone) > 0 {
-		batch := gone[:min(insertBatch, len(gone))]
-		gone = gone[len(batch):]
-		if _, err := tx.NewDelete().Table("objects").Where("id IN (?)", bun.List(batch)).Exec(ctx); err != nil {
-			return fmt.Errorf("deleted objects of load balancer %s: %w", old.ID, err)
-		}
-	}
-	return nil
-}
-
-// saveObservation writes what differs between two observations, and deletes what is gone.
-func saveObservation(ctx context.Context, tx bun.Tx, old, after lb.Snapshot) error {
-	if after.Tree == nil {
-		_, err := tx.NewDelete().Table("load_balancers").Where("id = ?", old.Tree.ID).Exec(ctx) // and, by reference, all below it
-		return err
-	}
-	if err := deleteMissing(ctx, tx, old.Tree, after.Tree); err != nil {
-		return err
-	}
-	body, err := json.Marshal(after.Observed)
-	if err != nil {
-		return err
-	}
-	row := observationRow{LoadBalancerID: after.Tree.ID, Body: string(body)}
-	if _, err := tx.NewInsert().Model(&row).On("CONFLICT (load_balancer_id) DO UPDATE").Set("body = EXCLUDED.body").Exec(ctx); err != nil {
-		return fmt.Errorf("observation of load balancer %s: %w", after.Tree.ID, err)
-	}
-	return nil
+	return deleteRows(ctx, tx, "objects", "id", gone)
 }

@@ -29,7 +29,7 @@ func TestUpgrade(t *testing.T) {
 				('b', 'p', 0, 1, '{"id": "b", "project_id": "p", "name": "old", "provider": "poise", "generation": 2}')`,
 			`INSERT INTO objects (id, load_balancer_id, parent_id, kind, created_in, body) VALUES
 				('l', 'b', 'b', 'Listener', 2, '{"id": "l", "project_id": "p", "protocol": "TCP", "protocol_port": 80, "created_in": 2, "changed_in": 2}')`,
-			`INSERT INTO observations (load_balancer_id, body) VALUES ('b', '{"applied": 2}')`,
+			`INSERT INTO observations (load_balancer_id, body) VALUES ('b', '{"applied": 2, "status": {"b": {"operating": "ONLINE"}, "l": {"operating": "ERROR", "reason": "old"}}}')`,
 		} {
 			if _, err := db.ExecContext(t.Context(), statement); err != nil {
 				t.Fatal(err)
@@ -42,6 +42,20 @@ func TestUpgrade(t *testing.T) {
 		}
 		if diff := cmp.Diff([]any{"old", 80, int64(2)}, []any{old.Tree.Name, old.Tree.Listeners[0].ProtocolPort, old.Observed.Applied}); diff != "" {
 			t.Error(diff)
+		}
+		if old.Observed.Status["l"].Reason != "old" {
+			t.Errorf("statuses %v", old.Observed.Status)
+		}
+		observed, err := s.Observe(t.Context(), "b", func(now lb.Snapshot) lb.Observation {
+			after := now.Observed
+			after.Status = map[string]lb.Status{"b": {Operating: lb.Degraded}, "l": after.Status["l"]}
+			return after
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(observed, reread(t, db, "b"), sameSnapshot); diff != "" {
+			t.Errorf("observed since (-written +read)\n%s", diff)
 		}
 		limit(t, s, "p", lb.KindListener, 1)
 		_, err = s.Change(t.Context(), "b", func(tree *lb.LoadBalancer) error {
