@@ -3,12 +3,6 @@ package proxyproto_test
 import (
 	"bufio"
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"math/big"
 	"net/netip"
 	"testing"
 
@@ -19,6 +13,7 @@ import (
 	"poise/internal/dataplane"
 	"poise/internal/dataplane/proxyproto"
 	"poise/internal/dataplane/tlsconf"
+	"poise/internal/testpki"
 )
 
 var addresses = map[string]struct{ client, local, source, destination string }{
@@ -59,7 +54,7 @@ func TestOwnConnections(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	alice := certificate(t, "alice")
+	alice := testpki.NewAuthority(t, "ca").Issue(t, "alice").Certificate
 	for name, c := range map[string]struct {
 		peer tlsconf.Peer
 		want tlvparse.PP2SSL
@@ -98,24 +93,6 @@ func parse(t *testing.T, header []byte) *proxyprotocol.Header {
 	}
 	if rest, _ := reader.Peek(4); string(rest) != "data" {
 		t.Fatalf("%q is followed by %q", header, rest)
-	}
-	return parsed
-}
-
-func certificate(t *testing.T, name string) *x509.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
 	}
 	return parsed
 }

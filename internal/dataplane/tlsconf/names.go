@@ -53,6 +53,8 @@ var attributeNames = map[string][2]string{
 type attribute struct {
 	kind  string // its object identifier, dotted
 	value []byte // as it stands in the certificate, whatever type of string it is
+	// joined says that it belongs to one relative name with the attribute before it.
+	joined bool
 }
 
 func (a attribute) named(name string) bool {
@@ -82,8 +84,9 @@ func attributes(der []byte) iter.Seq[attribute] {
 			if !name.ReadASN1(&set, cryptobyte_asn1.SET) {
 				return
 			}
-			for !set.Empty() {
+			for joined := false; !set.Empty(); joined = true {
 				a, ok := readAttribute(&set)
+				a.joined = joined
 				if !ok || !yield(a) {
 					return
 				}
@@ -102,15 +105,25 @@ func readAttribute(set *cryptobyte.String) (attribute, bool) {
 	return attribute{kind: kind.String(), value: value}, true
 }
 
-// oneLine writes a name as X509_NAME_oneline of OpenSSL does: /C=DE/CN=alice, with \xHH for what is not printable ASCII.
+// oneLine writes a name as X509_NAME_oneline of OpenSSL does: /C=DE/O=Example+CN=alice, with a backslash before / and + in values
+// and \xHH for what is not printable ASCII.
 func oneLine(der []byte) string {
 	var line strings.Builder
 	for a := range attributes(der) {
-		line.WriteString("/" + a.shortName() + "=")
+		if a.joined {
+			line.WriteByte('+')
+		} else {
+			line.WriteByte('/')
+		}
+		line.WriteString(a.shortName() + "=")
 		for _, b := range a.value {
-			if b < ' ' || b > '~' {
+			switch {
+			case b < ' ' || b > '~':
 				fmt.Fprintf(&line, `\x%02X`, b)
-			} else {
+			case b == '/' || b == '+':
+				line.WriteByte('\\')
+				fallthrough
+			default:
 				line.WriteByte(b)
 			}
 		}

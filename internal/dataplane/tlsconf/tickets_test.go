@@ -1,0 +1,158 @@
+package tlsconf
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"poise/internal/dataplane"
+	"poise/internal/testpki"
+)
+
+// visitor is a client that comes again with its ticket.
+func visitor(version uint16, p testpki.Pair) *tls.Config {
+	config := clientWith(p, version)
+	config.ServerName, config.ClientSessionCache = "www.example.com", tls.NewLRUClientSessionCache(1)
+	return config
+}
+
+// resumes says whether the visitor's next handshake makes use of what it has from before.
+func resumes(t *testing.T, server, client *tls.Config) bool {
+	t.Helper()
+	seen, told, err := meet(t, server, client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen.DidResume != told.DidResume {
+		t.Fatal("server and client do not agree")
+	}
+	return seen.DidResume
+}
+
+func TestTicketsOutliveConfigurations(t *testing.T) {
+	ca := testpki.NewAuthority(t, "ca")
+	alice := ca.Issue(t, "alice")
+	before := serverTLS(t, ca.Issue(t, "www"))
+	before.ClientAuth, before.ClientCAs = dataplane.OptionalClientAuth, [][]byte{ca.Raw}
+	other := testpki.NewAuthority(t, "other")
+	for name, test := range map[string]struct {
+		change func(*dataplane.ServerTLS)
+		want   bool
+	}{
+		"nothing": {func(*dataplane.ServerTLS) {}, true},
+		"another certificate": {func(c *dataplane.ServerTLS) {
+			c.Certificates = []dataplane.Certificate{certificateOf(t, other.Issue(t, "www"))}
+		}, true},
+		"one more certificate": {func(c *dataplane.ServerTLS) {
+			c.Certificates = append(slices.Clone(c.Certificates), certificateOf(t, other.Issue(t, "two")))
+		}, true},
+		"other protocols":      {func(c *dataplane.ServerTLS) { c.ALPN = []string{"http/1.1"} }, true},
+		"required certificate": {func(c *dataplane.ServerTLS) { c.ClientAuth = dataplane.RequiredClientAuth }, false},
+		"no certificate":       {func(c *dataplane.ServerTLS) { c.ClientAuth = dataplane.NoClientAuth }, false},
+		"one more authority":   {func(c *dataplane.ServerTLS) { c.ClientCAs = append(slices.Clone(c.ClientCAs), other.Raw) }, false},
+		"a list of revoked":    {func(c *dataplane.ServerTLS) { c.Revocations = [][]byte{ca.Revoke(t, time.Now().Add(time.Hour))} }, false},
+	} {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			var keys TicketKeys
+			first, err := Server(before, &keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := visitor(version, alice)
+			if resumes(t, first, client) || !resumes(t, first, client) {
+				t.Fatalf("%s: there is no resumption to begin with", tls.VersionName(version))
+			}
+			after := *before
+			test.change(&after)
+			second, err := Server(&after, &keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := resumes(t, second, client); got != test.want {
+				t.Errorf("%s, %s: resumed %t", name, tls.VersionName(version), got)
+			}
+		}
+	}
+}
+
+func TestResumedSessionsKeepTheCertificate(t *testing.T) {
+	ca := testpki.NewAuthority(t, "ca")
+	c := serverTLS(t, ca.Issue(t, "www"))
+	c.ClientAuth, c.ClientCAs = dataplane.RequiredClientAuth, [][]byte{ca.Raw}
+	server, client := newServer(t, c), visitor(tls.VersionTLS13, ca.Issue(t, "alice"))
+	for _, resumed := range []bool{false, true} {
+		state, _, err := meet(t, server, client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := NewPeer(state); p.Subject() != "/CN=alice" || p.Resumed != resumed {
+			t.Errorf("%s, resumed %t", p.Subject(), p.Resumed)
+		}
+	}
+}
+
+func TestTicketsOfOtherListeners(t *testing.T) {
+	c := serverTLS(t, testpki.NewAuthority(t, "ca").Issue(t, "www"))
+	client := visitor(tls.VersionTLS13, testpki.Pair{})
+	if resumes(t, newServer(t, c), client) || resumes(t, newServer(t, c), client) {
+		t.Error("a ticket of one listener is good at another")
+	}
+}
+
+func TestTicketKeysChange(t *testing.T) {
+	pair := testpki.NewAuthority(t, "ca").Issue(t, "www", func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), time.Now().Add(time.Hour)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		var keys TicketKeys
+		server, err := Server(serverTLS(t, pair), &keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := visitor(tls.VersionTLS13, testpki.Pair{})
+		resumes(t, server, old)
+		for range 5 {
+			time.Sleep(ticketKeyPeriod) // of the test's own time
+			resumes(t, server, visitor(tls.VersionTLS13, testpki.Pair{}))
+		}
+		if len(keys.keys) != 6 {
+			t.Errorf("%d keys", len(keys.keys))
+		}
+		ticket := old.Clone()
+		ticket.ClientSessionCache = frozen{old.ClientSessionCache}
+		if !resumes(t, server, ticket) {
+			t.Error("a ticket of five periods ago is not good any more")
+		}
+		time.Sleep(ticketLifetime)
+		if resumes(t, server, ticket) {
+			t.Error("a ticket is good for ever")
+		}
+		if time.Sleep(ticketLifetime + ticketKeyPeriod); resumes(t, server, ticket) || len(keys.keys) != 1 {
+			t.Errorf("%d keys are kept", len(keys.keys))
+		}
+	})
+}
+
+// frozen keeps the ticket that it has.
+type frozen struct{ tls.ClientSessionCache }
+
+func (frozen) Put(string, *tls.ClientSessionState) {}
+
+func TestForgedTickets(t *testing.T) {
+	var keys TicketKeys
+	now := time.Now()
+	ticket := keys.newest(now).seal([]byte("state"), digest{})
+	if string(keys.open(ticket, digest{}, now)) != "state" {
+		t.Fatal("a ticket is not good")
+	}
+	for i := range ticket {
+		forged := slices.Clone(ticket)
+		forged[i] ^= 1
+		if keys.open(forged, digest{}, now) != nil || keys.open(ticket[:i], digest{}, now) != nil {
+			t.Fatalf("a ticket is good with byte %d changed, or cut there", i)
+		}
+	}
+}
