@@ -5,7 +5,6 @@ package rest
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -92,7 +91,7 @@ func Authenticate(v Verifier, identityURL string, next http.Handler) http.Handle
 
 // WriteJSON answers with status and v as JSON. Errors of the connection are the client's affair and not reported.
 func WriteJSON(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
+	body, err := appendJSON(nil, v)
 	if err != nil { // a type that cannot be marshalled is a mistake of ours, not of the data
 		panic(fmt.Sprintf("answer cannot be encoded: %v", err))
 	}
