@@ -37,7 +37,7 @@ test: packages ## run every test; one that is skipped counts as failed
 
 .PHONY: conformance
 conformance: PACKAGES := $(TEST_PACKAGES)
-conformance: packages ## every test of octavia-tempest-plugin that a real Octavia passes; some ten minutes
+conformance: packages ## every test of octavia-tempest-plugin that a real Octavia passes; some five minutes
 	go test -v -count=1 -timeout 70m $(TEST_EXEC) -run '^TestTempest$$' ./conformance -tempest
 
 .PHONY: check
@@ -53,6 +53,7 @@ bench: packages ## measure speed, against named peers; needs root
 	go run ./bench/tcp
 	go run ./bench/http
 	go run ./bench/provision
+	go run ./bench/api
 
 .PHONY: build
 build: ## build bin/poise

@@ -22,7 +22,7 @@ import (
 	"poise/internal/clouds"
 )
 
-var everything = flag.Bool("tempest", false, "run all of octavia-tempest-plugin's API tests, which takes some ten minutes, not just a few")
+var everything = flag.Bool("tempest", false, "run all of octavia-tempest-plugin's API tests, which takes some five minutes, not just a few")
 
 const (
 	// suite is where the names in testdata/tempest.txt begin.
