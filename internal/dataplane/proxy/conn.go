@@ -7,7 +7,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"poise/internal/dataplane"
+	"poise/internal/dataplane/accesslog"
 	"poise/internal/dataplane/balance"
+	"poise/internal/dataplane/meter"
 )
 
 const (
@@ -17,25 +20,28 @@ const (
 	maxAttempts = 16
 	// silenceMs is how long an attempt that fails may take before its member counts as silent, and rests.
 	silenceMs = 100
-	// readEvents are those after which there is something to read.
-	readEvents = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET
 	// maxIdleConns of one loop wait for their next use.
 	maxIdleConns = 256
 )
 
-// conn is one client connection and its way to a member. It belongs to its loop.
+// conn is one client connection and its way to a member, between which bytes are relayed unseen. It belongs to its loop.
 type conn struct {
 	timer    timer
 	loop     *loop
 	listener *listener
 	setup    *setup
 	member   *balance.Member
+	meter    *meter.Member     // the member's
 	tried    []*balance.Member // only while connecting
 	client   netip.AddrPort
 
 	sides [2]side      // by kindClient and kindMember
 	flows [2]direction // by the side that is read: from the client, from the member
 
+	bytes      [2]uint64         // read, by side
+	startNs    int64             // since the process started
+	attemptNs  int64             // when the connect to the member began
+	record     *accesslog.Record // nil: nobody wanted one when the connection began
 	place      uint32
 	generation int32
 	state      state
@@ -50,38 +56,47 @@ const (
 	closed
 )
 
-// side is one of a connection's two sockets. Readiness is edge-triggered: it holds until a call says otherwise.
-type side struct {
-	activeMs int64 // when bytes last came from there or went there; while connecting, since when
-	fd       int32 // -1: none
-	readable bool
-	writable bool
-	hup      bool // the peer has closed or reset: read on until the end
-	urgent   bool // the peer has sent an urgent byte: a read ends before it, and a splice never gets past it
-	eof      bool // the end was read
-	watched  uint32
-}
-
 // begin starts an accepted connection.
-func (l *loop) begin(ln *listener, setup *setup, fd int32, client netip.AddrPort) {
+func (l *loop) begin(a accepted) {
+	if a.setup.site != nil {
+		l.beginSession(a)
+		return
+	}
 	c := l.freeConn()
-	c.loop, c.listener, c.setup, c.client = l, ln, setup, client
+	c.loop, c.listener, c.setup, c.client = l, a.listener, a.setup, a.client
 	c.state, c.timer.owner = connecting, c
-	c.sides = [2]side{{fd: fd}, {fd: -1}}
+	c.startNs = l.nowNs
+	if a.listener.log.Wanted() {
+		c.record = &accesslog.Record{}
+	}
+	c.sides = [2]side{{fd: a.fd}, {fd: -1}}
 	c.place, c.generation = l.conns.put(c)
 	c.connectNext()
 }
 
 // connectNext starts a connect to the next member that the balancer names, and closes when there is none.
 func (c *conn) connectNext() {
-	for len(c.tried) < maxAttempts && c.setup.balancer != nil {
-		c.member = c.setup.balancer.Pick(c.client, c.tried...)
+	end := accesslog.NoPool
+	if c.setup.pool != nil {
+		end = c.tryMembers()
+	}
+	if end != "" {
+		c.listener.meter.Errors.Add(1)
+		c.close(orderly, end)
+	}
+}
+
+// tryMembers starts a connect and returns "", or says why there is none.
+func (c *conn) tryMembers() accesslog.End {
+	for len(c.tried) < maxAttempts {
+		c.member = c.setup.pool.Balancer.Pick(c.client, c.tried...)
 		if c.member == nil {
 			break
 		}
+		c.meter = c.setup.pool.Meters[c.member.Index]
 		err := c.dial()
 		if err == nil {
-			return
+			return ""
 		}
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 			c.loop.engine.budget.lower()
@@ -90,32 +105,44 @@ func (c *conn) connectNext() {
 		}
 		c.abandonMember()
 	}
-	c.listener.errors.Add(1)
-	c.close(orderly)
+	if len(c.tried) > 0 {
+		return accesslog.MemberRefused
+	}
+	return accesslog.NoMember
 }
 
 // dial starts the connect to the member; the loop hears how it ends.
 func (c *conn) dial() error {
 	m := &c.sides[kindMember]
-	fd, err := c.listener.server.net.Socket(family(c.member.Address.Addr()), unix.SOCK_STREAM)
+	c.attemptNs = c.loop.nowNs
+	fd, err := c.loop.dial(c.listener.server.net, c.member.Address)
+	*m = side{fd: fd, activeMs: c.loop.nowMs}
 	if err != nil {
 		return err
 	}
-	*m = side{fd: int32(fd), activeMs: c.loop.nowMs}
-	setNoDelay(m.fd)
-	c.loop.addr.set(c.member.Address)
-	if errno := connect(m.fd, &c.loop.addr); errno != 0 && errno != syscall.EINPROGRESS {
-		return errno
-	}
 	c.loop.wheel.set(&c.timer, c.loop.nowMs+c.setup.connectTimeoutMs)
 	return c.watch(kindMember, readEvents|unix.EPOLLOUT)
+}
+
+// dial makes a socket, -1 if that fails, and has it connect. An error beside a socket is that of the connect.
+func (l *loop) dial(network dataplane.Net, to netip.AddrPort) (int32, error) {
+	fd, err := network.Socket(family(to.Addr()), unix.SOCK_STREAM)
+	if err != nil {
+		return -1, err
+	}
+	setNoDelay(int32(fd))
+	l.addr.set(to)
+	if errno := connect(int32(fd), &l.addr); errno != 0 && errno != syscall.EINPROGRESS {
+		return int32(fd), errno
+	}
+	return int32(fd), nil
 }
 
 // abandonMember gives a member up that could not be reached.
 func (c *conn) abandonMember() {
 	m := &c.sides[kindMember]
 	if m.fd >= 0 {
-		c.unwatch(m)
+		m.unwatch(c.loop)
 		closeSocket(m.fd, true)
 		m.fd = -1
 		if c.loop.nowMs-m.activeMs >= silenceMs {
@@ -123,27 +150,15 @@ func (c *conn) abandonMember() {
 		}
 	}
 	c.member.Release()
+	c.meter.ConnectErrors.Add(1)
+	c.meter.Redispatches.Add(1)
 	c.tried = append(c.tried, c.member)
-	c.member = nil
+	c.member, c.meter = nil, nil
 }
 
 // watch sets the events of one side.
 func (c *conn) watch(kind int, events uint32) error {
-	s := &c.sides[kind]
-	op := unix.EPOLL_CTL_ADD
-	if s.watched != 0 {
-		op = unix.EPOLL_CTL_MOD
-	}
-	s.watched = events
-	return c.loop.watch(op, int(s.fd), events, kind, c.place, c.generation)
-}
-
-// unwatch keeps what still happens to a socket from being taken for what happens to its successor. Closing it is not
-// always enough: a process being started holds a copy for a moment.
-func (c *conn) unwatch(s *side) {
-	if s.watched != 0 {
-		_ = c.loop.watch(unix.EPOLL_CTL_DEL, int(s.fd), 0, 0, 0, 0)
-	}
+	return c.sides[kind].watch(c.loop, events, kind, c.place, c.generation)
 }
 
 // onEvent takes what epoll says about one side.
@@ -152,84 +167,91 @@ func (c *conn) onEvent(kind int, events uint32) {
 		c.onConnect(events)
 		return
 	}
-	s := &c.sides[kind]
 	if events&unix.EPOLLERR != 0 && c.flows[kind].done { // nothing will be read that would tell
-		c.fail()
+		c.fail(kind)
 		return
 	}
-	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-		s.readable, s.hup = true, true
-	}
-	if events&unix.EPOLLIN != 0 {
-		s.readable = true
-	}
-	if events&unix.EPOLLPRI != 0 {
-		s.readable, s.urgent = true, true
-	}
-	if events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-		s.writable = true
-	}
+	c.sides[kind].note(events)
 	c.relay()
 }
 
-// fail closes a connection of which one side has failed. The other side hears of it by a reset, unless it would lose
-// what is still on its way to it, up to an end that was passed on: it then gets all that, and a reset if it sends more.
-func (c *conn) fail() {
+// fail closes a connection of which one side, that of this kind, has failed. The other side hears of it by a reset, unless it would
+// lose what is still on its way to it, up to an end that was passed on: it then gets all that, and a reset if it sends more.
+func (c *conn) fail(kind int) {
 	how := abort
 	for kind := range c.sides {
 		if c.flows[kind].done && unsent(c.sides[1-kind].fd) > 0 {
 			how = orderly
 		}
 	}
-	c.close(how)
+	if kind == kindClient {
+		c.meter.ClientAborts.Add(1)
+		c.close(how, accesslog.ClientClosed)
+		return
+	}
+	c.meter.MemberAborts.Add(1)
+	c.close(how, accesslog.MemberClosed)
 }
 
 // onConnect hears how a connect ended. A member that has reset the connection by now has seen no byte of it, so
 // another one can take over.
 func (c *conn) onConnect(events uint32) {
-	if events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+	if events&broken != 0 {
 		c.abandonMember()
 		c.connectNext()
 		return
 	}
-	c.state = relaying
 	c.tried = nil
+	c.meter.Active.Add(1)
+	c.meter.Total.Add(1)
+	c.meter.ConnectNs.Add(c.loop.nowNs - c.attemptNs)
 	client, member := &c.sides[kindClient], &c.sides[kindMember]
-	client.activeMs, member.activeMs = c.loop.nowMs, c.loop.nowMs
 	client.readable, client.writable = true, true
 	member.writable = true
-	member.readable = events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLPRI) != 0
-	member.hup = events&unix.EPOLLRDHUP != 0
-	member.urgent = events&unix.EPOLLPRI != 0
+	member.note(events)
+	c.startRelay()
+}
+
+func (c *conn) startRelay() {
+	c.state = relaying
+	c.sides[kindClient].activeMs, c.sides[kindMember].activeMs = c.loop.nowMs, c.loop.nowMs
 	c.relay()
 }
 
 // onTimer hears that a deadline may have come.
 func (c *conn) onTimer() {
-	switch {
-	case c.state == connecting:
+	if c.state == connecting {
 		c.abandonMember()
 		c.connectNext()
-	case c.dueMs() <= c.loop.nowMs:
-		c.close(orderly)
+		return
+	}
+	clientMs, memberMs := c.dueMs()
+	switch now := c.loop.nowMs; {
+	case clientMs <= now:
+		c.close(orderly, accesslog.ClientTimeout)
+	case memberMs <= now:
+		c.close(orderly, accesslog.MemberTimeout)
 	default:
-		c.loop.wheel.set(&c.timer, c.dueMs())
+		c.loop.wheel.set(&c.timer, min(clientMs, memberMs))
 	}
 }
 
-// dueMs is when the connection ends if nothing happens. A side's silence counts while something is expected of it: that
-// it says something, or that it takes what waits for it. Bytes in either direction end the silence of both sides, as
-// they do in HAProxy, so that a long download is not cut because its client has nothing to say.
-func (c *conn) dueMs() int64 {
+// never is the deadline of what has none.
+const never = int64(1) << 62
+
+// dueMs is when the connection ends, by the fault of which side, if nothing happens. A side's silence counts while something is
+// expected of it: that it says something, or that it takes what waits for it. Bytes in either direction end the silence of both
+// sides, as they do in HAProxy, so that a long download is not cut because its client has nothing to say.
+func (c *conn) dueMs() (clientMs, memberMs int64) {
 	client, member := &c.sides[kindClient], &c.sides[kindMember]
-	due := int64(1) << 62
+	clientMs, memberMs = never, never
 	if !client.eof || c.flows[kindMember].pending() > 0 {
-		due = client.activeMs + c.setup.clientTimeoutMs
+		clientMs = client.activeMs + c.setup.clientTimeoutMs
 	}
 	if !member.eof || c.flows[kindClient].pending() > 0 {
-		due = min(due, member.activeMs+c.setup.memberTimeoutMs)
+		memberMs = member.activeMs + c.setup.memberTimeoutMs
 	}
-	return due
+	return clientMs, memberMs
 }
 
 // How a connection is closed.
@@ -241,8 +263,18 @@ const (
 )
 
 // close ends the connection and gives back everything that it holds.
-func (c *conn) close(how manner) {
+func (c *conn) close(how manner, end accesslog.End) {
 	l, ln := c.loop, c.listener
+	if c.member != nil {
+		c.member.Release()
+	}
+	if c.meter != nil && c.state == relaying {
+		c.meter.Active.Add(-1)
+		c.meter.TotalNs.Add(l.nowNs - c.attemptNs)
+	}
+	if c.record != nil {
+		c.log(end)
+	}
 	c.state = closed
 	l.wheel.remove(&c.timer)
 	for i := range c.sides {
@@ -251,15 +283,9 @@ func (c *conn) close(how manner) {
 		}
 		c.flows[i].release(l)
 	}
-	if c.member != nil {
-		c.member.Release()
-	}
 	l.conns.remove(c.place)
-	l.load.Add(-1)
-	l.engine.budget.give(connDescriptors)
-	ln.active.Add(-1)
-	ln.leave()
 	l.keepConn(c)
+	ln.left(l)
 }
 
 func (l *loop) freeConn() *conn {

@@ -6,12 +6,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
-	"poise/internal/dataplane"
-	"poise/internal/dataplane/balance"
+	"poise/internal/dataplane/accesslog"
+	"poise/internal/dataplane/meter"
+	"poise/internal/dataplane/tlsconf"
 )
 
 const (
@@ -22,9 +22,6 @@ const (
 	// loadSlack is by how many connections, and a quarter, a loop may be ahead of the least busy one before it hands a
 	// new connection over; handing over costs a wake-up.
 	loadSlack = 4
-	// What a timeout of 0 means, as in Octavia.
-	defaultSilence = 50 * time.Second
-	defaultConnect = 5 * time.Second
 )
 
 // listener is one listener of the configuration, with a socket for each address. It lives as long as its connections,
@@ -34,11 +31,10 @@ type listener struct {
 	server   *Server
 	setup    atomic.Pointer[setup]
 	admitted atomic.Int64 // connections and accepts under way; never above the limit
-	active   atomic.Int64
-	total    atomic.Uint64
-	bytesIn  atomic.Uint64
-	bytesOut atomic.Uint64
-	errors   atomic.Uint64
+	meter    meter.Listener
+	log      accesslog.Log
+	tickets  tlsconf.TicketKeys
+	removed  atomic.Bool // from the configuration: HTTP clients are asked to leave
 
 	mu      sync.Mutex // guards sockets and writes to paused
 	sockets map[netip.AddrPort]*socket
@@ -51,48 +47,10 @@ const (
 	pausedStarved             // there was no descriptor for another connection
 )
 
-// setup is what a connection needs of the configuration with which it started.
-type setup struct {
-	allowed          []netip.Prefix
-	limit            int64
-	balancer         *balance.Balancer // nil: no pool
-	clientTimeoutMs  int64
-	memberTimeoutMs  int64
-	connectTimeoutMs int64
-}
-
-func newSetup(l dataplane.Listener, b *balance.Balancer) *setup {
-	limit := int64(l.ConnectionLimit)
-	if limit <= 0 {
-		limit = dataplane.DefaultConnectionLimit
-	}
-	return &setup{
-		allowed: l.AllowedCIDRs, limit: limit, balancer: b,
-		clientTimeoutMs:  milliseconds(l.ClientTimeout, defaultSilence),
-		memberTimeoutMs:  milliseconds(l.MemberTimeout, defaultSilence),
-		connectTimeoutMs: milliseconds(l.ConnectTimeout, defaultConnect),
-	}
-}
-
-func milliseconds(d, standard time.Duration) int64 {
-	if d <= 0 {
-		d = standard
-	}
-	return max(d.Milliseconds(), 1)
-}
-
-func (s *setup) allows(client netip.Addr) bool {
-	for _, prefix := range s.allowed {
-		if prefix.Contains(client) {
-			return true
-		}
-	}
-	return len(s.allowed) == 0
-}
-
 // socket is a listening socket; every loop accepts from it.
 type socket struct {
 	listener *listener
+	addr     netip.AddrPort
 	fd       int
 	seats    []seat
 }
@@ -112,7 +70,7 @@ type rest struct {
 
 // open starts to accept on a listening socket's descriptor.
 func (ln *listener) open(addr netip.AddrPort, fd int, e *Engine) {
-	s := &socket{listener: ln, fd: fd}
+	s := &socket{listener: ln, addr: addr, fd: fd}
 	e.budget.reserve(socketDescriptors)
 	var mu sync.Mutex
 	e.onEachLoop(func(l *loop) {
@@ -211,14 +169,14 @@ func (l *loop) accept(s *socket) {
 		if !s.listener.admit() {
 			return
 		}
-		if !l.engine.budget.take(connDescriptors) {
+		if !l.engine.budget.take(connDescriptors) && !l.idle.makeRoom(connDescriptors) {
 			s.listener.leave()
 			l.starve(s.listener, errBudget)
 			return
 		}
 		fd, errno := accept4(s.fd, &l.addr)
 		if errno == 0 {
-			l.welcome(s.listener, fd, l.addr.addrPort())
+			l.welcome(s, fd, l.addr.addrPort())
 			continue
 		}
 		l.engine.budget.give(connDescriptors)
@@ -244,29 +202,48 @@ func (l *loop) starve(ln *listener, cause error) {
 	l.starved = append(l.starved, rest{ln, l.nowMs + starvedRetryMs})
 }
 
+// accepted is a connection that begins.
+type accepted struct {
+	listener *listener
+	setup    *setup
+	fd       int32
+	client   netip.AddrPort
+	local    netip.AddrPort // what the client connected to
+}
+
 // welcome gives an accepted connection to a loop.
-func (l *loop) welcome(ln *listener, fd int32, client netip.AddrPort) {
-	setup := ln.setup.Load()
-	if !setup.allows(client.Addr()) {
+func (l *loop) welcome(s *socket, fd int32, client netip.AddrPort) {
+	ln := s.listener
+	a := accepted{listener: ln, setup: ln.setup.Load(), fd: fd, client: client, local: s.addr}
+	if !a.setup.allows(client.Addr()) {
 		closeSocket(fd, true)
 		l.engine.budget.give(connDescriptors)
 		ln.leave()
+		l.logRefused(a)
 		return
 	}
-	ln.total.Add(1)
-	ln.active.Add(1)
+	ln.meter.Total.Add(1)
+	ln.meter.Active.Add(1)
 	to := l.engine.leastBusy()
 	if l.load.Load() <= to.load.Load()*5/4+loadSlack {
 		to = l
 	}
 	to.load.Add(1)
 	if to == l {
-		l.begin(ln, setup, fd, client)
+		l.begin(a)
 		return
 	}
-	if !to.post(func() { to.begin(ln, setup, fd, client) }) {
+	if !to.post(func() { to.begin(a) }) {
 		to.load.Add(-1)
 		l.load.Add(1)
-		l.begin(ln, setup, fd, client)
+		l.begin(a)
 	}
+}
+
+// left is called when a connection of l has ended and has given its sockets back.
+func (ln *listener) left(l *loop) {
+	l.load.Add(-1)
+	l.engine.budget.give(connDescriptors)
+	ln.meter.Active.Add(-1)
+	ln.leave()
 }

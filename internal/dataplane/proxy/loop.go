@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"poise/internal/dataplane/accesslog"
 )
 
 const (
@@ -24,19 +26,27 @@ type loop struct {
 	epfd   int
 	wakefd int // an eventfd: something was posted
 
-	conns       table[conn]
-	listeners   table[socket]
-	wheel       wheel
-	pipes       pipePool
-	idleConns   []*conn
-	idleBuffers []*[bufferSize]byte
-	nowMs       int64 // since the process started, as of the last wait
-	unread      []*conn
-	starved     []rest
-	load        atomic.Int64
+	conns         table[conn]
+	sessions      table[session]
+	upstreams     table[upstream]
+	listeners     table[socket]
+	wheel         wheel
+	pipes         pipePool
+	idleConns     []*conn
+	idle          idlePool
+	keptSessions  []*session
+	keptExchanges []*exchange
+	keptUpstreams []*upstream
+	idleBuffers   [][]byte
+	nowMs         int64 // since the process started, as of the last wait
+	nowNs         int64 // the same
+	unread        []unfinished
+	starved       []rest
+	load          atomic.Int64
 
 	events   [eventsPerWait]unix.EpollEvent
 	scratch  [bufferSize]byte // what was just read; only what cannot be written at once moves to a buffer
+	message  []byte           // what is written next, where it is not what was read
 	addr     rawAddr          // of the accept or connect at hand
 	stopping bool
 
@@ -47,7 +57,8 @@ type loop struct {
 
 var processStart = time.Now()
 
-func sinceStartMs() int64 { return int64(time.Since(processStart) / time.Millisecond) }
+// unfinished had more to do than one turn allows.
+type unfinished interface{ goOn() }
 
 // The kinds of descriptors that a loop waits for; an event carries the kind, the place in the kind's table and the
 // place's generation, by which an event for something that is gone already is told apart.
@@ -76,8 +87,11 @@ func newLoop(e *Engine) (*loop, error) {
 		_ = unix.Close(epfd)
 		return nil, fmt.Errorf("event loop's wake-up: %w", err)
 	}
-	l := &loop{engine: e, epfd: epfd, wakefd: wakefd, nowMs: sinceStartMs()}
+	l := &loop{engine: e, epfd: epfd, wakefd: wakefd}
 	l.pipes.budget = e.budget
+	l.idle = idlePool{loop: l, lists: map[target]*idleList{}}
+	l.message = make([]byte, 0, messageSize)
+	l.tell()
 	l.wheel.tick = l.nowMs / tickMs
 	low, high := token(kindWake, 0, 0)
 	err = unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, wakefd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: low, Pad: high})
@@ -92,7 +106,7 @@ func (l *loop) run() {
 	defer l.release()
 	for !l.stopping {
 		n := l.wait()
-		l.nowMs = sinceStartMs()
+		l.tell()
 		for i := range n {
 			l.dispatch(&l.events[i])
 		}
@@ -100,6 +114,12 @@ func (l *loop) run() {
 		l.wheel.advance(l.nowMs)
 		l.retryStarved()
 	}
+}
+
+// tell looks at the clock.
+func (l *loop) tell() {
+	l.nowNs = int64(time.Since(processStart))
+	l.nowMs = l.nowNs / int64(time.Millisecond)
 }
 
 // wait blocks until something is ready or due.
@@ -127,6 +147,14 @@ func (l *loop) dispatch(e *unix.EpollEvent) {
 		if s := l.listeners.at(place, e.Pad); s != nil {
 			l.accept(s)
 		}
+	case kindSession:
+		if s := l.sessions.at(place, e.Pad); s != nil {
+			s.onEvent(e.Events)
+		}
+	case kindUpstream:
+		if u := l.upstreams.at(place, e.Pad); u != nil {
+			u.onEvent(e.Events)
+		}
 	default:
 		if c := l.conns.at(place, e.Pad); c != nil {
 			c.onEvent(int(kind), e.Events)
@@ -134,15 +162,12 @@ func (l *loop) dispatch(e *unix.EpollEvent) {
 	}
 }
 
-// readOn continues the connections that had more to read than one turn allows.
+// readOn continues what had more to do than one turn allows.
 func (l *loop) readOn() {
 	turn := l.unread
 	l.unread = nil
-	for _, c := range turn {
-		c.queued = false
-		if c.state == relaying {
-			c.relay()
-		}
+	for _, u := range turn {
+		u.goOn()
 	}
 }
 
@@ -196,8 +221,12 @@ func (l *loop) release() {
 		f()
 	}
 	for c := range l.conns.all() {
-		c.close(abort)
+		c.close(abort, accesslog.Stopped)
 	}
+	for s := range l.sessions.all() {
+		s.close(abort, accesslog.Stopped)
+	}
+	l.idle.dropAll()
 	l.pipes.close()
 	_ = unix.Close(l.wakefd)
 	_ = unix.Close(l.epfd)

@@ -21,11 +21,14 @@ import (
 	"syscall"
 
 	"poise/internal/dataplane"
-	"poise/internal/dataplane/balance"
+	"poise/internal/dataplane/accesslog"
+	"poise/internal/dataplane/l7"
+	"poise/internal/dataplane/meter"
 )
 
-// maxRemovedListeners of one load balancer are remembered for their counters, apart from those with connections.
-const maxRemovedListeners = 128
+// maxRemovedListeners of one load balancer are remembered for their counters, apart from those with connections: a disabled
+// listener leaves the configuration too, and goes on counting where it was when it is enabled again.
+const maxRemovedListeners = 1024
 
 // Server serves the listeners of one load balancer.
 type Server struct {
@@ -38,8 +41,9 @@ type Server struct {
 	listeners map[string]*listener // by id, those that left the configuration included: their counters go on
 	removed   []string             // those that left, in this order
 	states    map[string]dataplane.ListenerState
-	pools     map[string]*balance.Balancer
+	pools     map[string]*pool
 	down      map[memberKey]bool
+	members   meter.Members
 }
 
 type memberKey struct{ poolID, memberID string }
@@ -50,7 +54,7 @@ func New(network dataplane.Net, log *slog.Logger, engine *Engine) *Server {
 	return &Server{
 		net: network, log: log, engine: engine,
 		listeners: map[string]*listener{},
-		pools:     map[string]*balance.Balancer{},
+		pools:     map[string]*pool{},
 		down:      map[memberKey]bool{},
 	}
 }
@@ -72,39 +76,38 @@ func (s *Server) Apply(cfg *dataplane.Config, bind []netip.Addr) map[string]data
 	s.shutUnwanted(wanted, bind)
 	s.forgetRemoved(wanted)
 	s.states = map[string]dataplane.ListenerState{}
-	for _, l := range cfg.Listeners {
-		s.states[l.ID] = s.serve(l, bind)
+	for i := range cfg.Listeners {
+		s.states[cfg.Listeners[i].ID] = s.serve(&cfg.Listeners[i], bind)
 	}
+	s.forgetMembers(cfg)
 	return s.statesNow()
 }
 
-// setPools makes the balancers of a new configuration out of the ones before, and tells them what is known of their
-// members' health.
-func (s *Server) setPools(pools []dataplane.Pool) {
-	next := map[string]*balance.Balancer{}
-	down := map[memberKey]bool{}
-	for _, p := range pools {
-		b := balance.New(p, s.pools[p.ID])
-		next[p.ID] = b
-		for _, m := range p.Members {
-			if key := (memberKey{p.ID, m.ID}); s.down[key] {
-				down[key] = true
-				b.SetDown(m.ID, true)
-			}
-		}
-	}
-	s.pools, s.down = next, down
-}
-
-// shutUnwanted closes the sockets that the new configuration does not have, before others may want their ports.
+// shutUnwanted closes the sockets that the new configuration does not have, before others may want their ports, and asks the HTTP
+// clients of listeners that left it to leave.
 func (s *Server) shutUnwanted(wanted map[string]dataplane.Listener, bind []netip.Addr) {
+	left := false
 	for id, ln := range s.listeners {
 		l, ok := wanted[id]
-		for addr := range maps.Clone(ln.sockets) {
-			if !ok || addr.Port() != l.Port || !slices.Contains(bind, addr.Addr()) {
-				ln.shut(addr, s.engine)
-				s.log.Info("stopped listening", "listener", id, "address", addr.String())
-			}
+		s.shut(ln, func(addr netip.AddrPort) bool {
+			return !ok || addr.Port() != l.Port || !slices.Contains(bind, addr.Addr())
+		})
+		if !ok && !ln.removed.Swap(true) {
+			s.removed = append(s.removed, id)
+			left = true
+		}
+	}
+	if left {
+		s.engine.onEachLoop(func(l *loop) { l.dismiss(s) })
+	}
+}
+
+// shut closes those sockets of a listener whose address is unwanted.
+func (s *Server) shut(ln *listener, unwanted func(netip.AddrPort) bool) {
+	for addr := range maps.Clone(ln.sockets) {
+		if unwanted(addr) {
+			ln.shut(addr, s.engine)
+			s.log.Info("stopped listening", "listener", ln.id, "address", addr.String())
 		}
 	}
 }
@@ -112,14 +115,14 @@ func (s *Server) shutUnwanted(wanted map[string]dataplane.Listener, bind []netip
 // forgetRemoved drops the listeners that left longest ago, once their connections have ended.
 func (s *Server) forgetRemoved(wanted map[string]dataplane.Listener) {
 	s.removed = slices.DeleteFunc(s.removed, func(id string) bool { _, back := wanted[id]; return back })
-	for id := range s.listeners {
-		if _, ok := wanted[id]; !ok && !slices.Contains(s.removed, id) {
-			s.removed = append(s.removed, id)
-		}
-	}
 	excess := len(s.removed) - maxRemovedListeners
 	s.removed = slices.DeleteFunc(s.removed, func(id string) bool {
-		if excess <= 0 || s.listeners[id].admitted.Load() > 0 {
+		ln := s.listeners[id]
+		if ln.admitted.Load() > 0 {
+			return false
+		}
+		ln.setup.Store(&setup{}) // nobody needs it any more
+		if excess <= 0 {
 			return false
 		}
 		excess--
@@ -129,17 +132,43 @@ func (s *Server) forgetRemoved(wanted map[string]dataplane.Listener) {
 }
 
 // serve makes one listener accept on every address.
-func (s *Server) serve(l dataplane.Listener, bind []netip.Addr) dataplane.ListenerState {
+func (s *Server) serve(l *dataplane.Listener, bind []netip.Addr) dataplane.ListenerState {
 	ln := s.listeners[l.ID]
 	if ln == nil {
 		ln = &listener{id: l.ID, server: s, sockets: map[netip.AddrPort]*socket{}}
 		s.listeners[l.ID] = ln
 	}
-	ln.setup.Store(newSetup(l, s.pools[l.PoolID]))
+	setup, err := s.setup(ln, l)
+	if err != nil {
+		s.shut(ln, func(netip.AddrPort) bool { return true })
+		return dataplane.ListenerState{Reason: err.Error()}
+	}
+	ln.setup.Store(setup)
+	ln.removed.Store(false)
 	ln.resumeBelowLimit() // the limit may have risen
+	return s.bind(ln, l.Port, bind)
+}
+
+// setup is what a listener's connections need of a new configuration.
+func (s *Server) setup(ln *listener, l *dataplane.Listener) (*setup, error) {
+	pools, err := s.forListener(l)
+	if err != nil {
+		return nil, err
+	}
+	setup := newSetup(l)
+	if l.Protocol != dataplane.HTTP {
+		setup.pool = pools[l.PoolID]
+		return setup, nil
+	}
+	setup.site, err = l7.New(l7.Parts{Listener: l, Net: s.net, Meter: &ln.meter, Log: &ln.log, Pools: pools})
+	return setup, err
+}
+
+// bind opens the sockets that are missing.
+func (s *Server) bind(ln *listener, port uint16, bind []netip.Addr) dataplane.ListenerState {
 	var reasons []string
 	for _, ip := range bind {
-		addr := netip.AddrPortFrom(ip, l.Port)
+		addr := netip.AddrPortFrom(ip, port)
 		if ln.sockets[addr] != nil {
 			continue
 		}
@@ -149,7 +178,7 @@ func (s *Server) serve(l dataplane.Listener, bind []netip.Addr) dataplane.Listen
 			continue
 		}
 		ln.open(addr, fd, s.engine)
-		s.log.Info("listening", "listener", l.ID, "address", addr.String())
+		s.log.Info("listening", "listener", ln.id, "address", addr.String())
 	}
 	if len(bind) == 0 {
 		reasons = []string{"the load balancer has no address"}
@@ -177,8 +206,8 @@ func (s *Server) SetHealth(all ...dataplane.Health) {
 		} else {
 			delete(s.down, memberKey{h.PoolID, h.MemberID})
 		}
-		if b := s.pools[h.PoolID]; b != nil {
-			b.SetDown(h.MemberID, isDown)
+		if p := s.pools[h.PoolID]; p != nil {
+			p.balancer.SetDown(h.MemberID, isDown)
 		}
 	}
 }
@@ -190,12 +219,19 @@ func (s *Server) Counters() map[string]dataplane.Counters {
 	defer s.mu.Unlock()
 	counters := map[string]dataplane.Counters{}
 	for id, ln := range s.listeners {
-		counters[id] = dataplane.Counters{
-			Active: ln.active.Load(), Total: ln.total.Load(), Errors: ln.errors.Load(),
-			BytesIn: ln.bytesIn.Load(), BytesOut: ln.bytesOut.Load(),
-		}
+		counters[id] = ln.meter.Read()
 	}
 	return counters
+}
+
+// Log is the access log of a listener, nil when there is no such listener.
+func (s *Server) Log(listenerID string) *accesslog.Log {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ln := s.listeners[listenerID]; ln != nil {
+		return &ln.log
+	}
+	return nil
 }
 
 // States says of every configured listener, by id, whether it accepts connections now.
@@ -209,7 +245,9 @@ func (s *Server) statesNow() map[string]dataplane.ListenerState {
 	states := maps.Clone(s.states)
 	for id, state := range states {
 		ln := s.listeners[id]
-		state.Full = ln.admitted.Load() >= ln.setup.Load().limit
+		if setup := ln.setup.Load(); setup != nil && setup.limit > 0 {
+			state.Full = ln.admitted.Load() >= setup.limit
+		}
 		states[id] = state
 	}
 	return states
@@ -228,8 +266,14 @@ func (s *Server) Close() {
 	s.engine.onEachLoop(func(l *loop) {
 		for c := range l.conns.all() {
 			if c.listener.server == s {
-				c.close(abort)
+				c.close(abort, accesslog.Stopped)
 			}
 		}
+		for c := range l.sessions.all() {
+			if c.listener.server == s {
+				c.close(abort, accesslog.Stopped)
+			}
+		}
+		l.idle.keep(func(u *upstream) bool { return u.server != s })
 	})
 }

@@ -31,6 +31,14 @@ func write(fd int32, p []byte) (int, syscall.Errno) {
 	return int(n), errno
 }
 
+// isSilent says whether a socket is open and nothing is there to be read, not even its end.
+func isSilent(fd int32) bool {
+	var p [1]byte
+	_, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), 1,
+		unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+	return errno == syscall.EAGAIN
+}
+
 func splice(from, to int32, n int) (int, syscall.Errno) {
 	moved, _, errno := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(n),
 		unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)

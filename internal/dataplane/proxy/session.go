@@ -1,0 +1,228 @@
+package proxy
+
+import (
+	"poise/internal/dataplane/accesslog"
+	"poise/internal/dataplane/l7"
+)
+
+const (
+	// maxKeptSessions of one loop wait for their next use as memory, and as many exchanges.
+	maxKeptSessions = 256
+	// messageSize has room for a head with what is inserted into it, and for what was read together with it.
+	messageSize = 3 * bufferSize
+)
+
+// session is one client's connection to an HTTP listener. While its client says nothing it is a descriptor and some hundred
+// bytes; what a request needs beyond is its exchange.
+type session struct {
+	timer    timer
+	loop     *loop
+	listener *listener
+	setup    *setup // of the request at hand, or of the last one
+	client   l7.Client
+	side     side
+	x        *exchange // the request at hand, from its first byte; nil between two
+	own      *upstream // waits for this session's next request only, as its member was told who the client is; nil: none
+	in       []byte    // was read and is not used yet: a part of a head, or requests that follow the one at hand
+	out      direction // what the client has not taken yet
+
+	bytesIn    uint64 // read, and not in the listener's meter yet
+	bytesOut   uint64 // likewise passed on
+	untilMs    int64  // in leaving: when the connection is closed at last
+	drained    int    // likewise: bytes that were thrown away
+	lingers    bool   // likewise: the client may still be sending
+	place      uint32
+	generation int32
+	phase      phase
+	queued     bool // is in the loop's unread list
+}
+
+// phase is what a session waits for.
+type phase uint8
+
+const (
+	awaiting   phase = iota // a request, or the rest of its head
+	reaching                // a member, to be connected
+	exchanging              // a request and its answer are under way
+	leaving                 // the client takes its last answer, and what it still says is thrown away
+	gone
+)
+
+// beginSession starts a client's connection.
+func (l *loop) beginSession(a accepted) {
+	s := l.freeSession()
+	s.loop, s.listener, s.setup, s.timer.owner = l, a.listener, a.setup, s
+	s.client = l7.Client{Address: a.client, Local: a.local}
+	s.side = side{fd: a.fd, activeMs: l.nowMs, readable: true, writable: true}
+	s.place, s.generation = l.sessions.put(s)
+	s.run()
+}
+
+// onEvent takes what epoll says of the client. That it is gone is not read while an answer is awaited.
+func (s *session) onEvent(events uint32) {
+	s.side.note(events)
+	if events&broken != 0 && (s.phase == reaching || s.phase == exchanging) {
+		s.clientFailed(accesslog.ClientClosed)
+	}
+	s.run()
+}
+
+// goOn is called when the others had their turn.
+func (s *session) goOn() {
+	s.queued = false
+	s.run()
+}
+
+// run does what can be done, and waits for more.
+func (s *session) run() {
+	for s.step() {
+	}
+	if s.phase == gone {
+		return
+	}
+	if events := s.side.needs(); events != 0 {
+		if s.side.watch(s.loop, events, kindSession, s.place, s.generation) != nil {
+			s.close(abort, accesslog.Stopped)
+			return
+		}
+	}
+	s.loop.wheel.setBy(&s.timer, s.dueMs())
+}
+
+// step says whether another one may follow.
+func (s *session) step() bool {
+	switch s.phase {
+	case awaiting:
+		return s.readRequest()
+	case exchanging:
+		return s.carry()
+	case leaving:
+		return s.leave()
+	}
+	return false
+}
+
+// queue has the loop continue this session after the others.
+func (s *session) queue() {
+	if !s.queued {
+		s.queued = true
+		s.loop.unread = append(s.loop.unread, s)
+	}
+}
+
+// onTimer hears that a deadline may have come.
+func (s *session) onTimer() {
+	if s.dueMs() <= s.loop.nowMs {
+		s.expire()
+	}
+	s.run()
+}
+
+// dueMs is when the session's patience ends if nothing happens.
+func (s *session) dueMs() int64 {
+	switch s.phase {
+	case awaiting:
+		if s.x == nil || s.out.pending() > 0 {
+			return s.side.activeMs + s.setup.clientTimeoutMs
+		}
+		return s.x.startNs/1e6 + s.setup.clientTimeoutMs
+	case leaving:
+		return s.untilMs
+	case reaching:
+		return s.x.attemptNs/1e6 + s.setup.connectTimeoutMs
+	}
+	if s.awaitsClient() {
+		return s.side.activeMs + s.setup.clientTimeoutMs
+	}
+	return s.x.upstream.side.activeMs + s.setup.memberTimeoutMs
+}
+
+// awaitsClient says, of a request under way, whether it is the client's turn: to take what was sent to it or to send more of its
+// request, which it need not do before it was told to continue.
+func (s *session) awaitsClient() bool {
+	x := s.x
+	return s.out.pending() > 0 || !x.requestDone && x.toMember.pending() == 0 && !x.head.Expects
+}
+
+// expire ends what has taken too long.
+func (s *session) expire() {
+	switch s.phase {
+	case awaiting:
+		if s.x == nil || s.out.pending() > 0 {
+			s.close(orderly, accesslog.ClientTimeout)
+			return
+		}
+		s.refuse(408, accesslog.ClientTimeout)
+	case leaving:
+		s.close(abort, "")
+	case reaching:
+		s.connectFailed()
+	case exchanging:
+		switch {
+		case !s.awaitsClient():
+			s.memberFailed(504, accesslog.MemberTimeout)
+		case s.x.begun:
+			s.clientFailed(accesslog.ClientTimeout)
+		default:
+			s.refuse(408, accesslog.ClientTimeout)
+		}
+	}
+}
+
+// dismiss has the HTTP clients of removed listeners leave: those that wait at once, the others with their answer.
+func (l *loop) dismiss(server *Server) {
+	for s := range l.sessions.all() {
+		if s.listener.server == server && s.listener.removed.Load() && s.phase == awaiting && s.x == nil && s.out.pending() == 0 {
+			s.close(orderly, "")
+		}
+	}
+}
+
+// close ends the connection and gives back everything that it holds. Where a request is under way, end says why that ended.
+func (s *session) close(how manner, end accesslog.End) {
+	l, ln := s.loop, s.listener
+	s.endExchange(end)
+	s.dropOwn()
+	s.phase = gone
+	s.count()
+	l.wheel.remove(&s.timer)
+	closeSocket(s.side.fd, bool(how))
+	s.out.release(l)
+	l.sessions.remove(s.place)
+	l.keepSession(s)
+	ln.left(l)
+}
+
+// dropOwn closes the upstream that waits for this session only.
+func (s *session) dropOwn() {
+	if s.own != nil {
+		s.own.close(orderly)
+		s.own = nil
+	}
+}
+
+// count adds what was carried to the listener's meter.
+func (s *session) count() {
+	s.listener.meter.BytesIn.Add(s.bytesIn)
+	s.listener.meter.BytesOut.Add(s.bytesOut)
+	s.bytesIn, s.bytesOut = 0, 0
+}
+
+func (l *loop) freeSession() *session {
+	n := len(l.keptSessions)
+	if n == 0 {
+		return &session{}
+	}
+	s := l.keptSessions[n-1]
+	l.keptSessions = l.keptSessions[:n-1]
+	*s = session{}
+	return s
+}
+
+// keepSession keeps a closed session's memory for the next one, unless the unread list still names it.
+func (l *loop) keepSession(s *session) {
+	if !s.queued && len(l.keptSessions) < maxKeptSessions {
+		*s = session{phase: gone}
+		l.keptSessions = append(l.keptSessions, s)
+	}
+}
