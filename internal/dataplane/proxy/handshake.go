@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -31,8 +33,10 @@ var (
 // As many handshakes calculate at once as there are processors, whatever waits behind them: loops share the processors with
 // them, and must not wait behind a crowd.
 type handshakes struct {
-	slots chan struct{} // one for each that calculates
-	wg    sync.WaitGroup
+	slots       chan struct{} // one for each that calculates
+	most        int           // maxHandshakes; tests have fewer
+	mostWaiting int           // maxWaitingHandshakes
+	wg          sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows
 	stopped  bool
@@ -62,7 +66,10 @@ type handshakeResult struct {
 }
 
 func newHandshakes(processors int) *handshakes {
-	return &handshakes{slots: make(chan struct{}, processors), all: map[*handshake]struct{}{}}
+	return &handshakes{
+		slots: make(chan struct{}, processors), most: maxHandshakes, mostWaiting: maxWaitingHandshakes,
+		all: map[*handshake]struct{}{},
+	}
 }
 
 // start prepares a handshake on a connected socket, as its client or its server. A server's begins with the first event that
@@ -93,8 +100,11 @@ func (hs *handshakes) start(fd int32, config *tls.Config, isClient bool, timeout
 	return h
 }
 
-// ready hears that epoll has reported something about the descriptor. The loop calls it.
-func (h *handshake) ready() {
+// ready hears what epoll has reported about the descriptor. The loop calls it.
+func (h *handshake) ready(events uint32) {
+	if !h.heard && events&^unix.EPOLLOUT == 0 {
+		return // the client may speak, and has said nothing
+	}
 	h.wake()
 	if !h.heard {
 		h.heard = true
@@ -118,9 +128,9 @@ func (h *handshake) wake() {
 func (hs *handshakes) beginLocked(h *handshake) {
 	switch {
 	case h.ending.Load() != nil: // its end is on the way
-	case hs.underWay.Len() < maxHandshakes:
+	case hs.underWay.Len() < hs.most:
 		hs.runLocked(h)
-	case hs.waiting.Len() < maxWaitingHandshakes:
+	case hs.waiting.Len() < hs.mostWaiting:
 		h.place = hs.waiting.PushBack(h)
 		hs.makeRoomLocked()
 	default:
@@ -199,7 +209,7 @@ func (h *handshake) finish(result handshakeResult) {
 	if h.place != nil {
 		hs.underWay.Remove(h.place)
 	}
-	if next := hs.waiting.Front(); next != nil && hs.underWay.Len() < maxHandshakes {
+	if next := hs.waiting.Front(); next != nil && hs.underWay.Len() < hs.most {
 		hs.waiting.Remove(next)
 		hs.runLocked(next.Value.(*handshake))
 	}
