@@ -59,17 +59,23 @@ const (
 	Redirected     End = "redirected by policy"
 	NotAllowed     End = "client is not in allowed_cidrs"
 	Stopped        End = "load balancer stopped"
+
+	// Of UDP.
+	Silence    End = "silence"              // of both sides
+	Evicted    End = "made room for others" // at a limit, after the longest silence
+	MemberGone End = "member is down or was taken out"
 )
 
 // maxWaiting records of one follower wait until it has taken them; further ones are dropped and counted.
 const maxWaiting = 1024
 
-// Log is the log of one listener. The zero value has no followers.
+// Log is the log of one listener. The zero value has no followers and no file.
 type Log struct {
 	wanted atomic.Bool
 
-	mu        sync.Mutex // guards followers
+	mu        sync.Mutex // guards what follows
 	followers map[*Follower]struct{}
+	sink      *Sink // nil: the log has no file
 }
 
 // Follower gets the records of a log from the moment it begins to follow.
@@ -81,10 +87,13 @@ type Follower struct {
 // Wanted says whether anybody wants records. Ask before making one.
 func (l *Log) Wanted() bool { return l.wanted.Load() }
 
-// Write gives a record to every follower. It never blocks.
+// Write gives a record to every follower and to the file. It never blocks.
 func (l *Log) Write(r Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.sink != nil {
+		l.sink.take(r)
+	}
 	for f := range l.followers {
 		select {
 		case f.Records <- r:
@@ -103,7 +112,7 @@ func (l *Log) Follow(ctx context.Context) *Follower {
 		l.followers = map[*Follower]struct{}{}
 	}
 	l.followers[f] = struct{}{}
-	l.wanted.Store(true)
+	l.look()
 	context.AfterFunc(ctx, func() { l.leave(f) })
 	return f
 }
@@ -112,5 +121,16 @@ func (l *Log) leave(f *Follower) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.followers, f)
-	l.wanted.Store(len(l.followers) > 0)
+	l.look()
 }
+
+// Keep has the records written to the listener's file from now on; with nil they are not.
+func (l *Log) Keep(sink *Sink) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sink = sink
+	l.look()
+}
+
+// look notes whether anybody wants records. The caller holds mu.
+func (l *Log) look() { l.wanted.Store(len(l.followers) > 0 || l.sink != nil) }
