@@ -90,3 +90,10 @@ func (e *Engine) leastBusy() *loop {
 	}
 	return least
 }
+
+// Take reserves descriptors of the engine's budget for others that carry traffic, all or none; Give gives them back. They are
+// what datagram.Descriptors wants.
+func (e *Engine) Take(n int64) bool { return e.budget.take(n) }
+
+// Give gives descriptors back.
+func (e *Engine) Give(n int64) { e.budget.give(n) }
