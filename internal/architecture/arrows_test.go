@@ -54,7 +54,7 @@ var arrows = map[string][]string{
 	"internal/telemetry":   {"internal/lb"},
 	"internal/certificate": {"internal/lb", "internal/rest", "internal/dataplane"},
 	"internal/store":       {"internal/lb", "internal/database"},
-	"internal/link":        {"internal/dataplane", "internal/fabric"},
+	"internal/link":        {"internal/dataplane", "internal/dataplane/accesslog", "internal/fabric"},
 	"internal/control":     {"internal/lb", "internal/store", "internal/link", "internal/dataplane", "internal/fabric", "internal/rest", "internal/telemetry"},
 	"internal/node": {
 		"internal/link", "internal/dataplane", "internal/dataplane/probe", "internal/dataplane/proxy", "internal/dataplane/datagram",

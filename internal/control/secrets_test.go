@@ -17,6 +17,7 @@ import (
 	"poise/internal/database"
 	"poise/internal/database/databasetest"
 	"poise/internal/dataplane"
+	"poise/internal/dataplane/accesslog"
 	"poise/internal/lb"
 	"poise/internal/link"
 	"poise/internal/rest"
@@ -49,6 +50,10 @@ func (idle) Apply(context.Context, link.Assignment) error  { return nil }
 func (idle) Remove(context.Context, string) error          { return nil }
 func (idle) Prune(context.Context, []string) error         { return nil }
 func (idle) Counters(string) map[string]dataplane.Counters { return nil }
+
+func (idle) Members(string) map[dataplane.MemberKey]dataplane.MemberCounters { return nil }
+func (idle) History(_, _, _ string) []dataplane.Probe                        { return nil }
+func (idle) FollowLog(context.Context, string, string) *accesslog.Follower   { return nil }
 
 // leaves are the certificates that the node serves a listener with.
 func (k *keeper) leaves(listenerID string) [][]byte {

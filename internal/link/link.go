@@ -8,6 +8,7 @@ import (
 	"context"
 
 	"poise/internal/dataplane"
+	"poise/internal/dataplane/accesslog"
 	"poise/internal/fabric"
 )
 
@@ -31,6 +32,12 @@ type Node interface {
 	Prune(ctx context.Context, keep []string) error
 	// Counters reads the load balancer's live statistics by listener id; nil for an unknown id.
 	Counters(loadBalancerID string) map[string]dataplane.Counters
+	// Members reads the live statistics of the load balancer's members; nil for an unknown id.
+	Members(loadBalancerID string) map[dataplane.MemberKey]dataplane.MemberCounters
+	// History is what the last checks of a member have found, the oldest first; nil for an unknown member.
+	History(loadBalancerID, poolID, memberID string) []dataplane.Probe
+	// FollowLog follows the access log of a listener until ctx ends; nil for an unknown one.
+	FollowLog(ctx context.Context, loadBalancerID, listenerID string) *accesslog.Follower
 }
 
 // Report is what a node says about one load balancer: always the whole state, never a change, so that a lost

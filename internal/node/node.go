@@ -8,18 +8,22 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"reflect"
-	"slices"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"poise/internal/dataplane"
-	"poise/internal/dataplane/probe"
+	"poise/internal/dataplane/accesslog"
 	"poise/internal/dataplane/proxy"
 	"poise/internal/fabric"
 	"poise/internal/link"
+)
+
+const (
+	// watchInterval is how often a node looks for what nobody tells it: a listener that reached its connection limit, or
+	// one whose address was taken and may be free now.
+	watchInterval = time.Second
+	// reportPause is the least time between two rounds of reports about health: members that fail together are told together.
+	reportPause = 50 * time.Millisecond
 )
 
 // Node serves load balancers (link.Node).
@@ -27,36 +31,25 @@ type Node struct {
 	fabric   fabric.Fabric
 	engine   *proxy.Engine
 	reporter link.Reporter
+	sink     *accesslog.Sink // nil: access logs have no files
 	log      *slog.Logger
+
+	wake chan struct{} // holds a token while some service has something to report
 
 	mu     sync.Mutex // guards served
 	served map[string]*service
 }
 
-// watchInterval is how often a node looks for what nobody tells it: a listener that reached its connection limit, or
-// one whose address was taken and may be free now.
-const watchInterval = time.Second
-
-// service is one load balancer that the node serves.
-type service struct {
-	changing   sync.Mutex // held while an assignment is applied or taken away
-	ports      []fabric.Port
-	endpoint   fabric.Endpoint
-	config     *dataplane.Config
-	proxy      *proxy.Server
-	prober     *probe.Prober
-	generation atomic.Int64 // of the assignment that is served; 0: none
-
-	reporting sync.Mutex // one report at a time, so that the last one given is the newest
-}
-
 // New returns a node that serves nothing yet. [Node.ReportTo] must be called before its first assignment.
 func New(f fabric.Fabric, engine *proxy.Engine, log *slog.Logger) *Node {
-	return &Node{fabric: f, engine: engine, log: log, served: map[string]*service{}}
+	return &Node{fabric: f, engine: engine, log: log, wake: make(chan struct{}, 1), served: map[string]*service{}}
 }
 
 // ReportTo says who gets the node's reports.
 func (n *Node) ReportTo(r link.Reporter) { n.reporter = r }
+
+// LogTo says where the access logs go that have a file.
+func (n *Node) LogTo(sink *accesslog.Sink) { n.sink = sink }
 
 // Apply serves the assignment.
 func (n *Node) Apply(ctx context.Context, a link.Assignment) error {
@@ -67,10 +60,11 @@ func (n *Node) Apply(ctx context.Context, a link.Assignment) error {
 		return err
 	}
 	s.config = &a.Config // a is our own copy, and nobody changes it any more
-	s.proxy.Apply(s.config, s.endpoint.Bind)
+	s.apply()
+	s.keepLogs(n.sink)
 	s.prober.Apply(s.config)
 	s.generation.Store(a.Generation)
-	n.report(a.LoadBalancerID, s)
+	n.report(s)
 	return nil
 }
 
@@ -79,7 +73,7 @@ func (n *Node) service(id string) *service {
 	defer n.mu.Unlock()
 	s := n.served[id]
 	if s == nil {
-		s = &service{}
+		s = &service{id: id}
 		n.served[id] = s
 	}
 	return s
@@ -87,21 +81,20 @@ func (n *Node) service(id string) *service {
 
 // plug gives the load balancer its ports, and at its first time its data plane.
 func (n *Node) plug(ctx context.Context, s *service, a link.Assignment) error {
-	if s.proxy != nil && !a.Replug && reflect.DeepEqual(s.ports, a.Ports) {
+	if s.prober != nil && !a.Replug && samePorts(s.ports, a.Ports) {
 		return nil
 	}
 	endpoint, err := n.fabric.Plug(ctx, a.LoadBalancerID, a.Ports)
 	if err != nil {
 		return fmt.Errorf("plugging the load balancer into its network: %w", err)
 	}
-	s.ports, s.endpoint = a.Ports, endpoint
-	if s.proxy == nil {
-		log := n.log.With("load_balancer", a.LoadBalancerID)
-		s.proxy = proxy.New(endpoint.Net, log, n.engine)
-		s.prober = probe.New(endpoint.Net, func(h dataplane.Health) {
-			s.proxy.SetHealth(h)
-			n.report(a.LoadBalancerID, s)
-		})
+	s.ports, s.bind = a.Ports, endpoint.Bind
+	if s.prober == nil {
+		n.equip(s, endpoint.Net)
+		return nil
+	}
+	if s.network.replace(endpoint.Net) {
+		s.leave()
 	}
 	return nil
 }
@@ -121,55 +114,78 @@ func (n *Node) Remove(ctx context.Context, id string) error {
 	return nil
 }
 
-// stop ends the data plane and the health checks, if there are any.
-func (s *service) stop() {
-	if s.generation.Swap(0) != 0 {
-		s.prober.Close()
-		s.proxy.Close()
-	}
-}
-
 // Prune removes every load balancer that is not listed, those of an earlier process included.
 func (n *Node) Prune(ctx context.Context, keep []string) error {
 	return n.fabric.Prune(ctx, keep)
 }
 
+// serving is the load balancer, nil when it is not served.
+func (n *Node) serving(id string) *service {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s := n.served[id]; s != nil && s.generation.Load() != 0 {
+		return s
+	}
+	return nil
+}
+
 // Counters reads a load balancer's statistics by listener.
 func (n *Node) Counters(id string) map[string]dataplane.Counters {
-	n.mu.Lock()
-	s := n.served[id]
-	n.mu.Unlock()
-	if s == nil || s.generation.Load() == 0 {
+	if s := n.serving(id); s != nil {
+		return merged(s.carriers, carrier.Counters)
+	}
+	return nil
+}
+
+// Members reads the statistics of a load balancer's members.
+func (n *Node) Members(id string) map[dataplane.MemberKey]dataplane.MemberCounters {
+	if s := n.serving(id); s != nil {
+		return merged(s.carriers, carrier.MemberCounters)
+	}
+	return nil
+}
+
+// History is what the last checks of a member have found, the oldest first.
+func (n *Node) History(id, poolID, memberID string) []dataplane.Probe {
+	if s := n.serving(id); s != nil {
+		return s.prober.History(poolID, memberID)
+	}
+	return nil
+}
+
+// FollowLog follows the access log of a listener until ctx ends.
+func (n *Node) FollowLog(ctx context.Context, id, listenerID string) *accesslog.Follower {
+	s := n.serving(id)
+	if s == nil {
 		return nil
 	}
-	return s.proxy.Counters()
-}
-
-// report tells the control plane the whole state of one load balancer.
-func (n *Node) report(id string, s *service) {
-	s.reporting.Lock()
-	defer s.reporting.Unlock()
-	generation := s.generation.Load()
-	if generation == 0 { // not served yet, or not any more
-		return
+	if log := s.logOf(listenerID); log != nil {
+		return log.Follow(ctx)
 	}
-	health := s.prober.Snapshot()
-	slices.SortFunc(health, func(a, b dataplane.Health) int { return strings.Compare(a.MemberID, b.MemberID) })
-	n.reporter.Report(link.Report{
-		LoadBalancerID: id, Generation: generation, Listeners: s.proxy.States(), Health: health,
-	})
+	return nil
 }
 
-// Run looks after what changes without anybody saying so, until ctx ends.
+// Run looks after what changes without anybody saying so, and reports health, until ctx ends.
 func (n *Node) Run(ctx context.Context) error {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	for {
 		select {
+		case <-n.wake:
+			for _, s := range n.all() {
+				if s.isNews.Load() {
+					n.report(s)
+				}
+			}
+			select {
+			case <-time.After(reportPause):
+			case <-ctx.Done():
+			}
 		case <-ticker.C:
-			for id, s := range n.all() {
-				s.listenAgain()
-				n.report(id, s)
+			for _, s := range n.all() {
+				if s.lookAround() {
+					n.report(s)
+				}
 			}
 		case <-ctx.Done():
 			return nil
@@ -177,21 +193,17 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 }
 
-// listenAgain tries to open the listeners that could not be opened. One that is being changed right now is left alone.
-func (s *service) listenAgain() {
-	if !s.changing.TryLock() {
+// report tells the control plane the whole state of one load balancer.
+func (n *Node) report(s *service) {
+	s.reporting.Lock()
+	defer s.reporting.Unlock()
+	s.isNews.Store(false)
+	generation := s.generation.Load()
+	if generation == 0 { // not served yet, or not any more
 		return
 	}
-	defer s.changing.Unlock()
-	if s.generation.Load() == 0 {
-		return
-	}
-	for _, state := range s.proxy.States() {
-		if !state.Listening {
-			s.proxy.Apply(s.config, s.endpoint.Bind)
-			return
-		}
-	}
+	s.told = s.states()
+	n.reporter.Report(link.Report{LoadBalancerID: s.id, Generation: generation, Listeners: s.told, Health: s.health()})
 }
 
 // Close stops every data plane. Nothing may be applied any more.

@@ -12,6 +12,7 @@ import (
 	"poise/internal/control"
 	"poise/internal/database"
 	"poise/internal/dataplane"
+	"poise/internal/dataplane/accesslog"
 	"poise/internal/fabric"
 	"poise/internal/lb"
 	"poise/internal/link"
@@ -51,6 +52,10 @@ func (node) Apply(context.Context, link.Assignment) error  { return nil }
 func (node) Remove(context.Context, string) error          { return nil }
 func (node) Prune(context.Context, []string) error         { return nil }
 func (node) Counters(string) map[string]dataplane.Counters { return nil }
+
+func (node) Members(string) map[dataplane.MemberKey]dataplane.MemberCounters { return nil }
+func (node) History(_, _, _ string) []dataplane.Probe                        { return nil }
+func (node) FollowLog(context.Context, string, string) *accesslog.Follower   { return nil }
 
 // TestOnRealControl follows a tree from creation to deletion on the real control plane and store.
 func TestOnRealControl(t *testing.T) {
