@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"poise/internal/database"
 	"poise/internal/rest"
 )
 
@@ -76,6 +77,8 @@ func (s *Service) asFault(r *http.Request, err error) *fault {
 		return f
 	case errors.As(err, &undecodable):
 		return &fault{status: http.StatusBadRequest, message: undecodable.Message}
+	case database.IsReference(err):
+		return &fault{status: http.StatusConflict, message: "What the request refers to is being deleted by another one."}
 	case errors.Is(err, rest.ErrBodyTooLarge):
 		return &fault{status: http.StatusRequestEntityTooLarge, message: err.Error()}
 	case errors.Is(err, rest.ErrUnauthenticated):

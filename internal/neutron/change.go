@@ -10,6 +10,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"poise/internal/database"
 	"poise/internal/rest"
 )
 
@@ -34,6 +35,9 @@ func (s *Service) change(ctx context.Context, caller rest.Caller, f func(ctx con
 		c = &change{tx: tx, caller: caller, routed: s.fabric.Name() != "loopback"}
 		return f(ctx, c)
 	})
+	if database.IsReference(err) {
+		return conflict("Conflict", "What the request refers to is being deleted, or what it deletes is being taken into use, by another one.")
+	}
 	if err != nil {
 		return err
 	}

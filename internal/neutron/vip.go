@@ -38,6 +38,10 @@ func (s *Service) CreateVIP(ctx context.Context, caller rest.Caller, req lb.VIPR
 		}
 		return err
 	})
+	var refused *refusal
+	if errors.As(err, &refused) { // what the domain has no words for: something has changed since it was looked at
+		err = &lb.Error{Code: lb.Conflict, Message: refused.message}
+	}
 	return vip, err
 }
 
