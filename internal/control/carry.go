@@ -30,20 +30,20 @@ func uncarried(t *lb.LoadBalancer, ring *keyring) map[string]string {
 	return reasons
 }
 
-// notYet says why the data plane cannot serve a listener so far, "" when it can: as long as bytes pass unseen, it does not
-// matter whose they are.
+// notYet says why the data plane cannot serve a listener so far, "" when it can.
 var notYet = func(t *lb.LoadBalancer, l *lb.Listener) string {
-	if l.Protocol != lb.TCP && l.Protocol != lb.HTTPS {
+	if slices.Contains([]lb.Protocol{lb.TerminatedHTTPS, lb.UDP, lb.Prometheus}, l.Protocol) {
 		return fmt.Sprintf("poise does not carry %s listeners yet", l.Protocol)
 	}
-	p, err := t.Pool(l.DefaultPoolID)
-	switch {
-	case err != nil:
-		return ""
-	case !slices.Contains([]lb.Protocol{lb.TCP, lb.HTTP, lb.HTTPS}, p.Protocol):
-		return fmt.Sprintf("poise does not carry %s pools yet", p.Protocol)
-	case p.TLSEnabled:
-		return "poise does not speak TLS to members yet"
+	for _, id := range l.PoolIDs() {
+		p, err := t.Pool(id)
+		switch {
+		case err != nil:
+		case p.Protocol == lb.Proxy || p.Protocol == lb.ProxyV2:
+			return fmt.Sprintf("poise does not carry %s pools yet", p.Protocol)
+		case p.TLSEnabled:
+			return "poise does not speak TLS to members yet"
+		}
 	}
 	return ""
 }
