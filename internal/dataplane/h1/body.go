@@ -271,7 +271,7 @@ func (b *Body) nameByte(c byte) error {
 	case c != ':' || b.line == 0:
 		return refuse("invalid name of a trailer")
 	}
-	if b.line <= len(b.name) && forbiddenTrailers.Has(Lookup(text(b.name[:b.line]))) {
+	if b.line <= len(b.name) && !IsTrailer(text(b.name[:b.line])) {
 		return refuse("trailer that must be in the header")
 	}
 	b.stage = inTrailerValue
@@ -281,6 +281,9 @@ func (b *Body) nameByte(c byte) error {
 // forbiddenTrailers say something about framing, routing, authentication or content (RFC 9110 §6.5.1), or are what members trust
 // the proxy to say: all fields that a proxy knows but for the date.
 const forbiddenTrailers Set = (1<<knownFields - 1) &^ (1<<Unknown | 1<<Date)
+
+// IsTrailer says whether a field of this name may stand in a trailer section.
+func IsTrailer(name string) bool { return !forbiddenTrailers.Has(Lookup(name)) }
 
 // ParseTrailers makes the Head hold the fields of a trailer section, which is what Body.Piece has called Trailers.
 func (h *Head) ParseTrailers(section []byte) error {

@@ -1,0 +1,86 @@
+package gateway
+
+import (
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"poise/internal/dataplane/l7"
+	"poise/internal/dataplane/meter"
+)
+
+// session is a client's connection. net/http reads and writes through it.
+type session struct {
+	net.Conn
+	gateway *Gateway
+	server  *server
+	client  *l7.Client
+	site    func() *l7.Site
+	metrics func(io.Writer)
+	meter   *meter.Listener
+
+	mu        sync.Mutex  // guards what follows
+	exchanges []*exchange // under way; each knows its place
+	closed    bool
+}
+
+// Read counts what comes from the client.
+func (s *session) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	s.meter.BytesIn.Add(uint64(n))
+	return n, err
+}
+
+// Write counts what goes to the client.
+func (s *session) Write(p []byte) (int, error) {
+	n, err := s.Conn.Write(p)
+	s.meter.BytesOut.Add(uint64(n))
+	return n, err
+}
+
+// Close closes the connection, once.
+func (s *session) Close() error {
+	s.mu.Lock()
+	closed := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if closed {
+		return nil
+	}
+	s.gateway.forget(s)
+	return s.Conn.Close()
+}
+
+// enter has the exchange watched and waited for; false when the connection is closed.
+func (s *session) enter(x *exchange) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.gateway.exchanges.Add(1)
+	x.place = len(s.exchanges)
+	s.exchanges = append(s.exchanges, x)
+	return true
+}
+
+func (s *session) leave(x *exchange) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.exchanges) - 1
+	s.exchanges[x.place] = s.exchanges[last]
+	s.exchanges[x.place].place = x.place
+	s.exchanges[last] = nil
+	s.exchanges = s.exchanges[:last]
+	s.gateway.exchanges.Done()
+}
+
+// sweep ends the waits of exchanges that have lasted too long. They do not leave meanwhile.
+func (s *session) sweep(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.exchanges {
+		x.sweep(now)
+	}
+}
