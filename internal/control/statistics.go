@@ -96,33 +96,38 @@ func (s *statistics) flush(ctx context.Context, log *slog.Logger) {
 		log.WarnContext(ctx, "statistics are not kept this time", "err", err)
 		return
 	}
+	moved := map[string]map[string]lb.Counters{}
 	for _, snapshot := range all {
-		if err := s.keep(ctx, snapshot.Tree.ID); err != nil {
+		total, err := s.total(ctx, snapshot.Tree.ID)
+		if err != nil {
 			log.WarnContext(ctx, "statistics are not kept this time", "load_balancer", snapshot.Tree.ID, "err", err)
+			continue
 		}
+		s.mu.Lock()
+		if !maps.Equal(total, s.kept[snapshot.Tree.ID]) {
+			moved[snapshot.Tree.ID] = total
+		}
+		s.mu.Unlock()
 	}
-}
-
-func (s *statistics) keep(ctx context.Context, id string) error {
-	total, err := s.read(ctx, id)
-	if err != nil {
-		return err
-	}
-	for listener, c := range total {
-		c.ActiveConnections = 0 // none of them outlives the process
-		total[listener] = c
-	}
-	s.mu.Lock()
-	same := maps.Equal(total, s.kept[id])
-	s.mu.Unlock()
-	if same {
-		return nil
-	}
-	if err := s.store.SaveCounters(ctx, id, total); err != nil {
-		return err
+	if err := s.store.SaveCounters(ctx, moved); err != nil {
+		log.WarnContext(ctx, "statistics are not kept this time", "err", err)
+		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.kept[id] = total
-	return nil
+	maps.Copy(s.kept, moved)
+}
+
+// total is what is kept of a load balancer: everything but the connections that are open now, none of which outlives the
+// process.
+func (s *statistics) total(ctx context.Context, id string) (map[string]lb.Counters, error) {
+	total, err := s.read(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	for listener, c := range total {
+		c.ActiveConnections = 0
+		total[listener] = c
+	}
+	return total, nil
 }

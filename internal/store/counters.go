@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/uptrace/bun"
 
@@ -34,29 +36,45 @@ func (s *Store) Counters(ctx context.Context, loadBalancerID string) (map[string
 	return counters, nil
 }
 
-// SaveCounters keeps statistics of listeners; those of listeners that are gone are dropped.
-func (s *Store) SaveCounters(ctx context.Context, loadBalancerID string, counters map[string]lb.Counters) error {
-	return s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		var alive []string
-		err := tx.NewSelect().Table("objects").Column("id").
-			Where("load_balancer_id = ? AND kind = ?", loadBalancerID, lb.KindListener).Scan(ctx, &alive)
+// countersAtOnce is how many load balancers' statistics one transaction keeps: the lock of a SQLite database is not held
+// for long, and a statement has few enough parameters.
+const countersAtOnce = 200
+
+// SaveCounters keeps statistics of listeners, by load balancer and listener; those of listeners that are gone are dropped.
+func (s *Store) SaveCounters(ctx context.Context, all map[string]map[string]lb.Counters) error {
+	for ids := range slices.Chunk(slices.Sorted(maps.Keys(all)), countersAtOnce) {
+		err := s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error { return saveCounters(ctx, tx, ids, all) })
 		if err != nil {
-			return fmt.Errorf("listeners of load balancer %s: %w", loadBalancerID, err)
+			return fmt.Errorf("counters of %d load balancers: %w", len(ids), err)
 		}
-		for _, id := range alive {
-			c, counted := counters[id]
-			if !counted {
-				continue
-			}
-			body, err := json.Marshal(c)
-			if err != nil {
-				return err
-			}
-			row := counterRow{ListenerID: id, LoadBalancerID: loadBalancerID, Body: string(body)}
-			if _, err := tx.NewInsert().Model(&row).On("CONFLICT (listener_id) DO UPDATE").Set("body = EXCLUDED.body").Exec(ctx); err != nil {
-				return fmt.Errorf("counters of listener %s: %w", id, err)
-			}
+	}
+	return nil
+}
+
+func saveCounters(ctx context.Context, tx bun.Tx, ids []string, all map[string]map[string]lb.Counters) error {
+	var alive []struct{ ID, LoadBalancerID string }
+	err := tx.NewSelect().Table("objects").Column("id", "load_balancer_id").
+		Where("load_balancer_id IN (?) AND kind = ?", bun.List(ids), lb.KindListener).Order("id").Scan(ctx, &alive)
+	if err != nil {
+		return err
+	}
+	var rows []counterRow
+	for _, l := range alive {
+		c, counted := all[l.LoadBalancerID][l.ID]
+		if !counted {
+			continue
 		}
-		return nil
-	})
+		body, err := json.Marshal(c)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, counterRow{ListenerID: l.ID, LoadBalancerID: l.LoadBalancerID, Body: string(body)})
+	}
+	for some := range slices.Chunk(rows, insertBatch) {
+		_, err := tx.NewInsert().Model(&some).On("CONFLICT (listener_id) DO UPDATE").Set("body = EXCLUDED.body").Exec(ctx)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

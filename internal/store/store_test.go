@@ -326,12 +326,38 @@ func TestCounters(t *testing.T) {
 		for _, bytes := range []uint64{5, 7} {
 			want := map[string]lb.Counters{listener: {BytesIn: bytes}}
 			given := map[string]lb.Counters{listener: {BytesIn: bytes}, uuid.NewString(): {BytesIn: 1}}
-			if err := s.SaveCounters(t.Context(), id, given); err != nil {
+			if err := s.SaveCounters(t.Context(), map[string]map[string]lb.Counters{id: given}); err != nil {
 				t.Fatal(err)
 			}
 			got, err := s.Counters(context.Background(), id)
 			if diff := cmp.Diff(want, got); err != nil || diff != "" {
 				t.Errorf("counters: %v\n%s", err, diff)
+			}
+		}
+	})
+}
+
+// TestCountersOfMany keeps those of more load balancers than one transaction takes.
+func TestCountersOfMany(t *testing.T) {
+	databasetest.Each(t, func(t *testing.T, db *database.DB) {
+		s := newStore(t, db)
+		all := map[string]map[string]lb.Counters{}
+		for range countersAtOnce + 1 {
+			all[uuid.NewString()] = map[string]lb.Counters{uuid.NewString(): {BytesIn: 1}} // unknown: dropped
+		}
+		listeners := map[string]string{} // by load balancer
+		for range 3 {
+			id := create(t, s, "p").Tree.ID
+			populate(t, s, id)
+			listeners[id] = reread(t, db, id).Tree.Listeners[0].ID
+			all[id] = map[string]lb.Counters{listeners[id]: {BytesOut: 3}}
+		}
+		if err := s.SaveCounters(t.Context(), all); err != nil {
+			t.Fatal(err)
+		}
+		for id, listener := range listeners {
+			if got, err := s.Counters(t.Context(), id); err != nil || len(got) != 1 || got[listener].BytesOut != 3 {
+				t.Errorf("%v, %v", got, err)
 			}
 		}
 	})
