@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,8 +30,7 @@ type Descriptors interface {
 // Engine runs the event loops that carry the datagrams of every load balancer of this process.
 type Engine struct {
 	files Descriptors
-	limit int64        // flows that may have a descriptor
-	flows atomic.Int64 // that have one
+	limit int64 // flows that may have a descriptor; each loop has its part
 	loops []*loop
 	wg    sync.WaitGroup
 }
@@ -49,7 +47,7 @@ func StartEngine(files Descriptors) (*Engine, error) {
 
 func (e *Engine) start(loops int) error {
 	for range loops {
-		l, err := newLoop(e)
+		l, err := newLoop(e, max(e.limit/int64(loops), 1))
 		if err != nil {
 			e.Close()
 			return err
@@ -77,18 +75,4 @@ func (e *Engine) leastBusy() *loop {
 		}
 	}
 	return least
-}
-
-// take reserves the descriptor of one flow.
-func (e *Engine) take() bool {
-	if e.flows.Add(1) <= e.limit && e.files.Take(1) {
-		return true
-	}
-	e.flows.Add(-1)
-	return false
-}
-
-func (e *Engine) give() {
-	e.flows.Add(-1)
-	e.files.Give(1)
 }

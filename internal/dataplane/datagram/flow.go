@@ -16,9 +16,7 @@ import (
 const (
 	// maxAttempts is how many members are tried for one datagram.
 	maxAttempts = 3
-	// freshMs is for how long a sign of life is not noted again.
-	freshMs = 500
-	none    = -1 // instead of a descriptor
+	none        = -1 // instead of a descriptor
 )
 
 // flow is what goes between one client and one port of a listener.
@@ -35,7 +33,7 @@ type flow struct {
 	refused []*balance.Member
 
 	begun    time.Time
-	lastMs   int64 // of the last sign of life, to within freshMs
+	lastMs   int64 // of the last sign of life
 	links    [2]link
 	bytesIn  uint64
 	bytesOut uint64
@@ -49,7 +47,7 @@ func (f *flow) begin() {
 	ln := f.port.listener
 	f.begun, f.lastMs = time.Now(), ln.loop.nowMs
 	f.port.flows[f.key] = f
-	ln.count++
+	ln.addCount(1)
 	ln.silent.add(f)
 	ln.loop.silent.add(f)
 	ln.meter.Active.Add(1)
@@ -62,7 +60,7 @@ func (f *flow) end(why accesslog.End) {
 	f.writeRecord(why)
 	f.leaveMember()
 	delete(f.port.flows, f.key)
-	ln.count--
+	ln.addCount(-1)
 	ln.silent.remove(f)
 	ln.loop.silent.remove(f)
 	ln.meter.Active.Add(-1)
@@ -94,7 +92,7 @@ func (f *flow) writeRecord(why accesslog.End) {
 // alive notes a sign of life.
 func (f *flow) alive() {
 	ln := f.port.listener
-	if now := ln.loop.nowMs; now-f.lastMs >= freshMs {
+	if now := ln.loop.nowMs; now != f.lastMs {
 		f.lastMs = now
 		ln.silent.refresh(f)
 		ln.loop.silent.refresh(f)
@@ -135,7 +133,7 @@ func (f *flow) connect() bool {
 // dial connects a socket to the member.
 func (f *flow) dial() error {
 	l := f.port.listener.loop
-	if !l.engine.take() && !(l.makeRoom(f) && l.engine.take()) {
+	if !l.take() && !(l.makeRoom(f) && l.take()) {
 		return errNoRoom
 	}
 	fd, err := f.socket()
@@ -143,7 +141,7 @@ func (f *flow) dial() error {
 		fd, err = f.socket()
 	}
 	if err != nil {
-		l.engine.give()
+		l.give()
 		if isExhausted(err) {
 			return errNoRoom
 		}
@@ -167,11 +165,16 @@ func (f *flow) socket() (int, error) {
 	return fd, nil
 }
 
-// makeRoom ends the flow that was silent for longest, unless there is no other than f.
+// makeRoom ends the flow that was silent for longest, unless there is no other than f: of f's listener if that has more than
+// its share already, so that a flood of forged clients takes nothing from others, else of all in the loop.
 func (l *loop) makeRoom(f *flow) bool {
-	victim := l.silent.first
+	from := &l.silent
+	if ln := f.port.listener; int64(ln.count*l.inUse) >= l.limit {
+		from = &ln.silent
+	}
+	victim := from.first
 	if victim == f {
-		victim = f.links[inLoop].next
+		victim = f.links[from.of].next
 	}
 	if victim == nil {
 		return false
@@ -192,7 +195,7 @@ func (f *flow) leaveMember() {
 		delete(l.flows, f.fd)
 		_ = unix.Close(int(f.fd))
 		f.fd = none
-		l.engine.give()
+		l.give()
 	}
 	if f.member != nil {
 		f.member.Release()

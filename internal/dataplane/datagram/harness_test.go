@@ -76,7 +76,7 @@ func newBench(t *testing.T, members ...dataplane.Member) *bench {
 	return newBenchOn(t, vip, 5000, members...)
 }
 
-// newBenchOn has that address, and room for so many flows.
+// newBenchOn has that address, and room for so many flows in each loop.
 func newBenchOn(t *testing.T, vip netip.Addr, flows int64, members ...dataplane.Member) *bench {
 	t.Helper()
 	b := &bench{t: t, bind: []netip.Addr{vip}, files: &files{}}
@@ -95,14 +95,20 @@ func newBenchOn(t *testing.T, vip netip.Addr, flows int64, members ...dataplane.
 // newEngine makes an engine that must have given everything back when the test ends.
 func newEngine(t *testing.T, flows int64, files *files) *Engine {
 	t.Helper()
-	e := &Engine{files: files, limit: flows}
-	if err := e.start(2); err != nil {
+	const loops = 2
+	e := &Engine{files: files, limit: flows * loops}
+	if err := e.start(loops); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		e.Close()
-		if files.used.Load() != 0 || e.flows.Load() != 0 {
-			t.Errorf("%d descriptors and %d flows were not given back", files.used.Load(), e.flows.Load())
+		if n := files.used.Load(); n != 0 {
+			t.Errorf("%d descriptors were not given back", n)
+		}
+		for _, l := range e.loops {
+			if l.open != 0 || l.inUse != 0 || l.silent.first != nil {
+				t.Errorf("a loop still counts %d flows of %d listeners", l.open, l.inUse)
+			}
 		}
 	})
 	return e

@@ -100,6 +100,17 @@ func (ln *listener) setUsable(key memberKey, usable bool) {
 	}
 }
 
+// addCount counts a flow, or with -1 one less.
+func (ln *listener) addCount(n int) {
+	ln.count += n
+	switch {
+	case n > 0 && ln.count == 1:
+		ln.loop.inUse++
+	case n < 0 && ln.count == 0:
+		ln.loop.inUse--
+	}
+}
+
 // open begins to take datagrams. The error could only be that of a descriptor which is not one, or of a kernel without
 // memory; the port is then silent.
 func (p *port) open() {

@@ -25,6 +25,9 @@ type loop struct {
 	epfd      int
 	wakefd    int // an eventfd: something was posted
 
+	limit    int64           // flows that may have a descriptor
+	open     int64           // flows that have one
+	inUse    int             // listeners that have flows
 	ports    map[int32]*port // by descriptor
 	flows    map[int32]*flow // by descriptor
 	silent   order
@@ -54,7 +57,7 @@ const (
 	kindFlow
 )
 
-func newLoop(e *Engine) (*loop, error) {
+func newLoop(e *Engine, limit int64) (*loop, error) {
 	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("event loop: %w", err)
@@ -65,7 +68,7 @@ func newLoop(e *Engine) (*loop, error) {
 		return nil, fmt.Errorf("event loop's wake-up: %w", err)
 	}
 	l := &loop{
-		engine: e, epfd: epfd, wakefd: wakefd, nowMs: sinceStartMs(),
+		engine: e, epfd: epfd, wakefd: wakefd, limit: limit, nowMs: sinceStartMs(),
 		ports: map[int32]*port{}, flows: map[int32]*flow{}, silent: order{of: inLoop}, silence: silence.Milliseconds(),
 		in: newBatch(), out: newBatch(),
 	}
@@ -129,6 +132,20 @@ func (l *loop) endSilent() {
 		}
 		f.end(f.silenceEnd())
 	}
+}
+
+// take reserves the descriptor of one flow.
+func (l *loop) take() bool {
+	if l.open >= l.limit || !l.engine.files.Take(1) {
+		return false
+	}
+	l.open++
+	return true
+}
+
+func (l *loop) give() {
+	l.open--
+	l.engine.files.Give(1)
 }
 
 // post has the loop run f soon. It says false, and f is not run, after the loop has ended.

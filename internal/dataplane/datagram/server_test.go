@@ -241,6 +241,37 @@ func TestDescriptorsAreBounded(t *testing.T) {
 	}
 }
 
+// A listener that is flooded takes no room from others of its loop.
+func TestFloodTakesNothingFromOthers(t *testing.T) {
+	a, _ := echo(t, "a")
+	b := newBenchOn(t, vip, 10, a)
+	for _, id := range []string{"on the other loop", "flooded"} {
+		b.config.Listeners = append(b.config.Listeners, dataplane.Listener{
+			ID: id, Protocol: dataplane.UDP, Port: freePort(t, vip), PoolID: "pool",
+		})
+		b.apply()
+	}
+	quiet := []client{b.client(), b.client(), b.client()}
+	for _, c := range quiet {
+		c.who()
+	}
+	b.config.Listeners[0], b.config.Listeners[2] = b.config.Listeners[2], b.config.Listeners[0]
+	for range 50 {
+		b.client().who()
+	}
+	if c := b.counters(); c.Active != 3 || c.Total != 3 {
+		t.Errorf("of the quiet listener: %+v", c)
+	}
+	if c := b.server.Counters()["flooded"]; c.Active != 7 || c.Total != 50 {
+		t.Errorf("of the flooded one: %+v", c)
+	}
+	for _, c := range quiet {
+		if got := c.who(); got != "a" {
+			t.Errorf("answered by %q", got)
+		}
+	}
+}
+
 func TestFlowsUnderChange(t *testing.T) {
 	a, _ := echo(t, "a")
 	c, _ := echo(t, "c")
