@@ -114,7 +114,7 @@ func TestLearnOnlyWhereConfigured(t *testing.T) {
 
 func TestAppendCookies(t *testing.T) {
 	pool := stickyPool(byHTTPCookie)
-	if s := newSite(t, dataplane.Requests{}); s.Drop(pool) != 1<<h1.Cookie {
+	if s := newSite(t, dataplane.Requests{}); s.Drop(pool) != h1.SetOf(h1.Cookie) {
 		t.Errorf("drops %b", s.Drop(pool))
 	}
 	for _, test := range []struct {

@@ -17,7 +17,7 @@ import (
 func (s *Site) Drop(pool *Pool) h1.Set {
 	drop := s.inserts.of(pool).drop
 	if pool.DropsCookie() {
-		drop |= 1 << h1.Cookie
+		drop |= h1.SetOf(h1.Cookie)
 	}
 	return drop
 }
@@ -75,7 +75,7 @@ func newInserts(kinds []dataplane.Insertion, secure bool) (s inserts) {
 func (s *insertions) add(kind dataplane.Insertion, value func([]byte, *Client) []byte) {
 	s.list = append(s.list, insertion{string(kind) + ": ", value})
 	if kind != dataplane.XForwardedFor { // lines of further proxies stay
-		s.drop |= 1 << h1.Lookup(string(kind))
+		s.drop |= h1.SetOf(h1.Lookup(string(kind)))
 	}
 }
 

@@ -12,10 +12,10 @@ import (
 func (s *Site) DropResponse(pool *Pool, response Fields) h1.Set {
 	var drop h1.Set
 	if s.hsts != "" {
-		drop |= 1 << h1.StrictTransportSecurity
+		drop |= h1.SetOf(h1.StrictTransportSecurity)
 	}
 	if pool.DropsCookie() && setsSticky(response) {
-		drop |= 1 << h1.SetCookie
+		drop |= h1.SetOf(h1.SetCookie)
 	}
 	return drop
 }
