@@ -49,8 +49,11 @@ func (a answer) String() string { return fmt.Sprintf("%d %s", a.status, a.text) 
 
 func (a answer) ok() bool { return a.status/100 == 2 }
 
-// inside is the object in the answer's envelope.
+// inside is the object in the answer's envelope; without one, "", it is the answer itself.
 func (a answer) inside(envelope string) object {
+	if envelope == "" {
+		return a.body
+	}
 	o, _ := a.body[envelope].(map[string]any)
 	return o
 }

@@ -180,7 +180,7 @@ func build(ctx context.Context, c config.Config, db *database.DB, network fabric
 	h.secrets.OnChange(h.control.SecretsChanged)
 	h.network.OnAttachmentChange(h.control.AttachmentChanged)
 	h.handler = h.routes(c.PublicURL, octavia.New(octavia.Config{
-		Control: h.control, Certificates: certificate.Checker(resolver), Quotas: balancers, Offers: balancers, Verifier: h.identity,
+		Control: h.control, Past: h.control, Certificates: certificate.Checker(resolver), Quotas: balancers, Offers: balancers, Verifier: h.identity,
 		PublicURL: c.PublicURL + "/load-balancer", IdentityURL: h.identity.URL(), Log: log,
 		Watch: h.control.Watch, RBAC: octavia.RBAC(c.Octavia.RBAC), EnforceScope: c.Octavia.EnforceScope,
 	}))

@@ -28,6 +28,7 @@ import (
 	"poise/internal/link"
 	"poise/internal/rest"
 	"poise/internal/store"
+	"poise/internal/telemetry"
 )
 
 const (
@@ -69,6 +70,7 @@ type Control struct {
 	log     *slog.Logger
 	queue   *queue
 	stats   *statistics
+	memory  *telemetry.Memory
 
 	watchers watchers
 
@@ -94,6 +96,7 @@ type Control struct {
 func New(s *store.Store, network Network, secrets Secrets, node link.Node, log *slog.Logger) *Control {
 	return &Control{
 		store: s, network: network, secrets: secrets, node: node, log: log, queue: newQueue(), stats: newStatistics(s, node),
+		memory:   telemetry.New(),
 		released: make(chan struct{}), wakeSecrets: make(chan struct{}, 1),
 		served: map[string]int64{}, reports: map[string]link.Report{}, failures: map[string]int{},
 		replug: map[string]bool{}, rings: map[string]*keyring{}, stale: map[string]bool{},
@@ -113,6 +116,7 @@ func (c *Control) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { return c.stats.run(ctx, c.log) })
 	group.Go(func() error { c.resync(ctx); return nil })
+	group.Go(func() error { c.sample(ctx); return nil })
 	group.Go(func() error { c.watchSecrets(ctx); return nil })
 	return group.Wait()
 }

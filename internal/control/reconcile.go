@@ -26,9 +26,14 @@ func (c *Control) reconcile(ctx context.Context, id string) error {
 		err = c.apply(ctx, snapshot.Tree)
 	}
 	generation := snapshot.Tree.Generation
-	_, observeErr := c.store.Observe(ctx, id, func(now lb.Snapshot) lb.Observation {
+	var before lb.Snapshot
+	after, observeErr := c.store.Observe(ctx, id, func(now lb.Snapshot) lb.Observation {
+		before = now
 		return c.observe(now, generation, err)
 	})
+	if observeErr == nil && after.Tree != nil {
+		c.memory.Note(before.Tree, before.Observed, after.Observed, time.Now().UTC())
+	}
 	if err != nil {
 		return err
 	}
@@ -49,6 +54,7 @@ func (c *Control) takeAway(ctx context.Context, id string) error {
 
 func (c *Control) forget(id string) {
 	c.stats.forget(id)
+	c.memory.Forget(id)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.served, id)

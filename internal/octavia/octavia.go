@@ -22,6 +22,7 @@ import (
 type Config struct {
 	Control      Control
 	Watch        Watch
+	Past         Past
 	Certificates Certificates
 	Quotas       Quotas
 	Offers       Offers

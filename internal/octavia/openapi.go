@@ -197,6 +197,8 @@ func success(r route) (status int, body schema) {
 	}
 	last := r.pattern[strings.LastIndex(r.pattern, "/")+1:]
 	switch {
+	case last == "series" || last == "health":
+		return http.StatusOK, enveloped(last, object)
 	case r.method == http.MethodDelete:
 		return http.StatusNoContent, nil
 	case r.method == http.MethodPut:

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,8 +55,10 @@ func (node) Prune(context.Context, []string) error         { return nil }
 func (node) Counters(string) map[string]dataplane.Counters { return nil }
 
 func (node) Members(string) map[dataplane.MemberKey]dataplane.MemberCounters { return nil }
-func (node) History(_, _, _ string) []dataplane.Probe                        { return nil }
-func (node) FollowLog(context.Context, string, string) *accesslog.Follower   { return nil }
+func (node) History(_, _, _ string) []dataplane.Probe {
+	return []dataplane.Probe{{Count: 3, OK: true}, {Count: 1, Reason: "connection refused by 10.0.0.5:80", Duration: 1500 * time.Microsecond, Changed: true}}
+}
+func (node) FollowLog(context.Context, string, string) *accesslog.Follower { return nil }
 
 // TestOnRealControl follows a tree from creation to deletion on the real control plane and store.
 func TestOnRealControl(t *testing.T) {
@@ -67,6 +70,7 @@ func TestOnRealControl(t *testing.T) {
 	for _, path := range paths {
 		a.until(tree.in(path), "200 ACTIVE")
 	}
+	a.wantPast(tree)
 	a.must("member", "PUT", tree.in("/pools/{pool}/members"), `{"members": [{"address": "10.0.0.9", "protocol_port": 80}]}`, 202)
 	a.until(tree.in("/pools/{pool}/members/{member}"), "404 <nil>")
 	a.refused("memberB", "GET", tree.in("/pools/{pool}"), "", 403, "Policy does not allow")
@@ -80,6 +84,27 @@ func TestOnRealControl(t *testing.T) {
 	a.must("member", "DELETE", tree.in("/loadbalancers/{lb}?cascade=true"), "", 204)
 	for _, path := range paths[:3] {
 		a.until(tree.in(path), "404 <nil>")
+	}
+}
+
+// wantPast wants the API to tell what has happened to a new tree, and only to those who may see it.
+func (a *api) wantPast(tree tree) {
+	a.Helper()
+	events := a.send("member", "GET", tree.in("/loadbalancers/{lb}/events"), "")
+	if text := fmt.Sprint(events.body["events"]); !strings.Contains(text, "type:applied") || !strings.Contains(text, "to:ONLINE") {
+		a.Errorf("events %s", text)
+	}
+	series := a.must("member", "GET", tree.in("/loadbalancers/{lb}/series"), "", 200)
+	if series["step"] != 10.0 || series["points"] != 360.0 || len(series["objects"].([]any)) != 0 {
+		a.Errorf("series %v", series)
+	}
+	health := a.must("member", "GET", tree.in("/pools/{pool}/members/{member}/health"), "", 200)
+	last := health["probes"].([]any)[0].(map[string]any)
+	if last["reason"] != "connection refused by 10.0.0.5:80" || last["changed"] != true || last["duration_ms"] != 1.5 || health["operating_status"] == nil {
+		a.Errorf("health %v", health)
+	}
+	for _, path := range []string{"/loadbalancers/{lb}/events", "/loadbalancers/{lb}/series", "/pools/{pool}/members/{member}/health"} {
+		a.refused("memberB", "GET", tree.in(path), "", 403, "Policy does not allow")
 	}
 }
 
@@ -106,7 +131,7 @@ func realAPI(t *testing.T) *api {
 		}
 	})
 	return &api{TB: t, handler: rest.Frame(slog.New(slog.DiscardHandler), octavia.New(octavia.Config{
-		Control: plane, Quotas: balancers, Offers: balancers, Verifier: tokens{}, PublicURL: publicURL, Log: slog.New(slog.DiscardHandler),
+		Control: plane, Past: plane, Quotas: balancers, Offers: balancers, Verifier: tokens{}, PublicURL: publicURL, Log: slog.New(slog.DiscardHandler),
 	}).Handler())}
 }
 

@@ -42,6 +42,7 @@ func table() []route {
 			listCapabilities(lb.AvailabilityZones, "availability_zone_capabilities"),
 		},
 	}
+	all = append(all, pastRoutes()...)
 	all = append(all, quotaRoutes()...)
 	all = append(all, amphoraRoutes()...)
 	for _, k := range catalogues {
