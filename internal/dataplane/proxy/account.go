@@ -76,3 +76,12 @@ func (s *session) fill(r *accesslog.Record) {
 	r.BytesIn, r.BytesOut = s.bytesIn, s.bytesOut
 	r.ConnectMs, r.ResponseMs, r.TotalMs = milli(x.connectNs), milli(x.answerNs), milli(s.loop.nowNs-x.startNs)
 }
+
+// logHandshake writes the record of a client whose TLS handshake has failed.
+func (s *session) logHandshake() {
+	if s.listener.log.Wanted() {
+		s.listener.log.Write(accesslog.Record{
+			Time: time.Now(), ListenerID: s.listener.id, Client: s.client.Address.String(), End: accesslog.HandshakeError,
+		})
+	}
+}

@@ -77,14 +77,15 @@ func (s *session) endAnswer(end accesslog.End) {
 func (s *session) leave() bool {
 	l := s.loop
 	switch {
-	case s.out.pending() > 0:
+	case s.owes():
 		return s.flushOut()
 	case !s.lingers || s.drained > maxLinger:
 		s.close(orderly, "")
 		return false
 	case !s.out.done:
 		s.out.done = true
-		shutdownWrite(s.side.fd)
+		s.untilMs = l.nowMs + lingerMs
+		s.side.shutdown()
 	case !s.side.readable:
 		return false
 	default:

@@ -11,6 +11,7 @@ import (
 	"poise/internal/dataplane/accesslog"
 	"poise/internal/dataplane/balance"
 	"poise/internal/dataplane/meter"
+	"poise/internal/dataplane/proxyproto"
 )
 
 const (
@@ -26,14 +27,16 @@ const (
 
 // conn is one client connection and its way to a member, between which bytes are relayed unseen. It belongs to its loop.
 type conn struct {
-	timer    timer
-	loop     *loop
-	listener *listener
-	setup    *setup
-	member   *balance.Member
-	meter    *meter.Member     // the member's
-	tried    []*balance.Member // only while connecting
-	client   netip.AddrPort
+	timer     timer
+	loop      *loop
+	listener  *listener
+	setup     *setup
+	member    *balance.Member
+	meter     *meter.Member     // the member's
+	tried     []*balance.Member // only while connecting
+	handshake *handshake        // with the member, likewise; nil: none is under way
+	client    netip.AddrPort
+	local     netip.AddrPort // what the client connected to
 
 	sides [2]side      // by kindClient and kindMember
 	flows [2]direction // by the side that is read: from the client, from the member
@@ -63,7 +66,7 @@ func (l *loop) begin(a accepted) {
 		return
 	}
 	c := l.freeConn()
-	c.loop, c.listener, c.setup, c.client = l, a.listener, a.setup, a.client
+	c.loop, c.listener, c.setup, c.client, c.local = l, a.listener, a.setup, a.client, a.local
 	c.state, c.timer.owner = connecting, c
 	c.startNs = l.nowNs
 	if a.listener.log.Wanted() {
@@ -143,7 +146,7 @@ func (c *conn) abandonMember() {
 	m := &c.sides[kindMember]
 	if m.fd >= 0 {
 		m.unwatch(c.loop)
-		closeSocket(m.fd, true)
+		c.closeMember(abort)
 		m.fd = -1
 		if c.loop.nowMs-m.activeMs >= silenceMs {
 			c.member.Rest()
@@ -193,22 +196,43 @@ func (c *conn) fail(kind int) {
 	c.close(how, accesslog.MemberClosed)
 }
 
-// onConnect hears how a connect ended. A member that has reset the connection by now has seen no byte of it, so
-// another one can take over.
+// onConnect hears how a connect ended, or that a handshake may go on. A member that has reset the connection by now has seen
+// no byte of it, so another one can take over.
 func (c *conn) onConnect(events uint32) {
-	if events&broken != 0 {
+	switch {
+	case c.handshake != nil:
+		c.sides[kindMember].noteShaking(c.handshake, events)
+	case events&broken != 0:
 		c.abandonMember()
 		c.connectNext()
-		return
+	case c.setup.pool.TLS != nil:
+		c.sendProxyHeader()
+		c.shake()
+	default:
+		c.sides[kindMember].writable = true
+		c.sides[kindMember].note(events)
+		c.sendProxyHeader()
+		c.reached()
 	}
+}
+
+// sendProxyHeader tells the member who the client is, before anything else and in plaintext. The socket is new and has room.
+func (c *conn) sendProxyHeader() {
+	pool := c.setup.pool.Config
+	if pool.Proxy != dataplane.NoProxy {
+		header := proxyproto.AppendHeader(c.loop.message[:0], pool.Proxy, c.client, c.local, nil)
+		_, _ = write(c.sides[kindMember].fd, header) // what fails fails again, and tells
+	}
+}
+
+// reached is called when the member can be spoken to.
+func (c *conn) reached() {
 	c.tried = nil
 	c.meter.Active.Add(1)
 	c.meter.Total.Add(1)
 	c.meter.ConnectNs.Add(c.loop.nowNs - c.attemptNs)
-	client, member := &c.sides[kindClient], &c.sides[kindMember]
+	client := &c.sides[kindClient]
 	client.readable, client.writable = true, true
-	member.writable = true
-	member.note(events)
 	c.startRelay()
 }
 
@@ -245,10 +269,10 @@ const never = int64(1) << 62
 func (c *conn) dueMs() (clientMs, memberMs int64) {
 	client, member := &c.sides[kindClient], &c.sides[kindMember]
 	clientMs, memberMs = never, never
-	if !client.eof || c.flows[kindMember].pending() > 0 {
+	if !client.eof || c.flows[kindMember].pending() > 0 || client.waits() {
 		clientMs = client.activeMs + c.setup.clientTimeoutMs
 	}
-	if !member.eof || c.flows[kindClient].pending() > 0 {
+	if !member.eof || c.flows[kindClient].pending() > 0 || member.waits() {
 		memberMs = member.activeMs + c.setup.memberTimeoutMs
 	}
 	return clientMs, memberMs
@@ -278,14 +302,25 @@ func (c *conn) close(how manner, end accesslog.End) {
 	c.state = closed
 	l.wheel.remove(&c.timer)
 	for i := range c.sides {
-		if fd := c.sides[i].fd; fd >= 0 {
-			closeSocket(fd, bool(how))
-		}
 		c.flows[i].release(l)
+	}
+	c.sides[kindClient].close(how)
+	if c.sides[kindMember].fd >= 0 {
+		c.closeMember(how)
 	}
 	l.conns.remove(c.place)
 	l.keepConn(c)
 	ln.left(l)
+}
+
+// closeMember gives the member's socket back, or leaves it to the handshake that needs it.
+func (c *conn) closeMember(how manner) {
+	if c.handshake != nil {
+		c.handshake.cancel()
+		c.handshake = nil
+		return
+	}
+	c.sides[kindMember].close(how)
 }
 
 func (l *loop) freeConn() *conn {

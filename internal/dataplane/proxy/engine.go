@@ -17,6 +17,7 @@ const descriptorReserve = 1000
 type Engine struct {
 	loops      []*loop
 	budget     *budget
+	handshakes *handshakes
 	wg         sync.WaitGroup
 	processors int // GOMAXPROCS before the engine; 0: it was left alone
 }
@@ -44,7 +45,7 @@ func StartEngine(log *slog.Logger) (*Engine, error) {
 }
 
 func startEngine(b *budget, loops int) (*Engine, error) {
-	e := &Engine{budget: b}
+	e := &Engine{budget: b, handshakes: newHandshakes(loops)}
 	for range loops {
 		l, err := newLoop(e)
 		if err != nil {
@@ -59,6 +60,7 @@ func startEngine(b *budget, loops int) (*Engine, error) {
 
 // Close ends the loops and waits for them.
 func (e *Engine) Close() {
+	e.handshakes.stop()
 	for _, l := range e.loops {
 		l.post(func() { l.stopping = true })
 	}

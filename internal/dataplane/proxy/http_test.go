@@ -87,7 +87,8 @@ func TestConversations(t *testing.T) {
 		{"the client closes", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", []string{gotten, okay}, okayLast},
 		{"the member closes", get, []string{gotten, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"}, okay},
 		{
-			"until the member closes", get, []string{gotten, "HTTP/1.1 200 OK\r\n\r\nuntil the end"},
+			"until the member closes", get,
+			[]string{gotten, "HTTP/1.1 200 OK\r\n\r\nuntil the end"},
 			"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end",
 		},
 		{
@@ -145,7 +146,8 @@ func TestConversations(t *testing.T) {
 		},
 		{
 			"an absolute target", "GET http://a/b?c HTTP/1.1\r\nHost: a\r\n\r\n",
-			[]string{"GET /b?c HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n", okay}, okay,
+			[]string{"GET /b?c HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n", okay},
+			okay,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -78,8 +78,8 @@ func (n *scarceNet) Socket(family, kind int) (int, error) {
 	return n.hostNet.Socket(family, kind)
 }
 
-// silent is a member whose backlog is full: its kernel drops further SYNs.
-func silent(t *testing.T, name string) dataplane.Member {
+// silentMember is a member whose backlog is full: its kernel drops further SYNs.
+func silentMember(t *testing.T, name string) dataplane.Member {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

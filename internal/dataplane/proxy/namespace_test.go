@@ -213,7 +213,7 @@ func (s *site) visit(seed uint64) {
 		if _, err := conn.Write([]byte("x")); err != nil {
 			s.t.Errorf("connection %d: %v", seed, err)
 		}
-		converse(s.t, conn, seed)
+		sendAndCompare(s.t, conn, seed)
 	}
 }
 

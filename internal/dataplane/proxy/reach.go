@@ -4,8 +4,10 @@ import (
 	"errors"
 	"syscall"
 
+	"poise/internal/dataplane"
 	"poise/internal/dataplane/accesslog"
 	"poise/internal/dataplane/l7"
+	"poise/internal/dataplane/proxyproto"
 )
 
 // reach connects to the member that was picked, and to others for as long as that fails at once.
@@ -58,9 +60,19 @@ func (s *session) nextMember() bool {
 	return false
 }
 
-// reached is called when the member is connected.
+// sendProxyHeader tells the member who the client is, before anything else and in plaintext. The socket is new and has room.
+func (s *session) sendProxyHeader() {
+	pool := s.x.pool.Config
+	if pool.Proxy != dataplane.NoProxy {
+		header := proxyproto.AppendHeader(s.loop.message[:0], pool.Proxy, s.client.Address, s.client.Local, s.client.TLS)
+		_, _ = write(s.x.upstream.side.fd, header) // what fails fails again, and tells
+	}
+}
+
+// reached is called when the member can be spoken to.
 func (s *session) reached() {
 	x := s.x
+	x.upstream.connected = true
 	x.connectNs = s.loop.nowNs - x.attemptNs
 	x.target.meter.ConnectNs.Add(x.connectNs)
 	x.upstream.side.activeMs = s.loop.nowMs

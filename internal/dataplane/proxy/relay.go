@@ -15,7 +15,7 @@ func (c *conn) relay() {
 			return
 		}
 	}
-	if c.flows[kindClient].done && c.flows[kindMember].done {
+	if c.flows[kindClient].done && c.flows[kindMember].done && !c.sides[kindClient].waits() && !c.sides[kindMember].waits() {
 		c.close(orderly, accesslog.Complete)
 		return
 	}
@@ -51,8 +51,8 @@ func (c *conn) pump(source int) (failed int, err syscall.Errno) {
 			}
 		case src.eof:
 			d.done = true
-			if !c.flows[1-source].done { // otherwise both are, and the close says it
-				shutdownWrite(dst.fd)
+			if !c.flows[1-source].done || dst.stream != nil { // otherwise both are, and the close says it
+				dst.shutdown()
 			}
 			return 0, 0
 		case !src.readable:
@@ -61,7 +61,7 @@ func (c *conn) pump(source int) (failed int, err syscall.Errno) {
 			c.queue()
 			return 0, 0
 		default:
-			n, err := c.fill(src, d)
+			n, err := c.fill(source, d)
 			if err != 0 {
 				return source, err
 			}
@@ -104,10 +104,11 @@ func (c *conn) count(source, n int) {
 }
 
 // fill reads once from src, into a pipe or the loop's scratch.
-func (c *conn) fill(src *side, d *direction) (int, syscall.Errno) {
+func (c *conn) fill(source int, d *direction) (int, syscall.Errno) {
+	src := &c.sides[source]
 	switch {
-	case src.urgent:
-		d.release(c.loop) // nothing is pending; from now on this side is copied
+	case src.urgent || src.stream != nil || c.sides[1-source].stream != nil:
+		d.release(c.loop) // nothing is pending; this is copied
 	case d.streak >= spliceAfter && d.pipe == nil:
 		d.pipe = c.loop.pipes.get()
 	}

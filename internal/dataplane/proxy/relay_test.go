@@ -33,7 +33,7 @@ func TestIntegrity(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				converse(t, conn, seed)
+				sendAndCompare(t, conn, seed)
 			}
 		})
 	}
@@ -44,9 +44,9 @@ func TestIntegrity(t *testing.T) {
 	}
 }
 
-// converse is the client: it sends 16 bytes of head (seed and the size that the member shall send), then its own bytes.
+// sendAndCompare is the client: it sends 16 bytes of head (seed and the size that the member shall send), then its own bytes.
 // Either side ends with the digest of what it has read. The connection is closed at the end.
-func converse(t *testing.T, conn net.Conn, seed uint64) {
+func sendAndCompare(t *testing.T, conn net.Conn, seed uint64) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(3 * patience))
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -95,7 +95,7 @@ func sendRandom(w io.Writer, r *rand.Rand, size uint64) [32]byte {
 	return [32]byte(digest.Sum(nil))
 }
 
-// digester is the member of converse; by the seed it sends before, after or while it reads.
+// digester is the member of sendAndCompare; by the seed it sends before, after or while it reads.
 func digester(t *testing.T, name string) dataplane.Member { return serve(t, name, answerExchange) }
 
 func answerExchange(c *net.TCPConn) {

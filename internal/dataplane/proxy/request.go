@@ -15,7 +15,7 @@ const maxCopy = 4 << 10
 // readRequest reads on until the head of a request is complete; the next request waits until the client has taken the answer to
 // the last one.
 func (s *session) readRequest() bool {
-	if s.out.pending() > 0 {
+	if s.owes() {
 		return s.flushOut()
 	}
 	if s.x == nil && len(s.in) > 0 { // came together with the request before
@@ -58,7 +58,7 @@ func (s *session) clientLeft() {
 
 // flushOut has the client take what waits for it; false: it does not.
 func (s *session) flushOut() bool {
-	if !s.side.writable {
+	if !s.side.writable || s.out.pending() == 0 {
 		return false
 	}
 	if s.out.flush(s.loop, &s.side) != 0 {
@@ -240,7 +240,7 @@ func (s *session) pumpRequest() {
 // readRequestBody reads once from the client.
 func (s *session) readRequestBody() int {
 	x, l := s.x, s.loop
-	if l.splices(&x.toMember, &s.side, &x.requestBody) {
+	if l.splices(&x.toMember, &s.side, &x.upstream.side, &x.requestBody) {
 		n, err := x.toMember.bulk(l, &s.side, int(min(pipeSize, x.requestBody.Remaining())))
 		if err != 0 || s.side.eof {
 			s.clientFailed(accesslog.ClientClosed)

@@ -160,7 +160,7 @@ func (s *session) readAnswerBody() int {
 	member := &x.upstream.side
 	var n int
 	var err syscall.Errno
-	spliced := l.splices(&s.out, member, &x.answerBody)
+	spliced := l.splices(&s.out, member, &s.side, &x.answerBody)
 	if spliced {
 		n, err = s.out.bulk(l, member, int(min(pipeSize, x.answerBody.Remaining())))
 	} else {
@@ -197,8 +197,8 @@ func (s *session) passAnswerBody(p []byte) {
 }
 
 // splices says whether what comes next of a body goes through a pipe, and has the direction hold one.
-func (l *loop) splices(d *direction, src *side, body *h1.Body) bool {
-	if src.urgent || d.streak < spliceAfter || body.Remaining() < largePiece {
+func (l *loop) splices(d *direction, src, dst *side, body *h1.Body) bool {
+	if src.urgent || src.stream != nil || dst.stream != nil || d.streak < spliceAfter || body.Remaining() < largePiece {
 		d.release(l) // nothing is pending
 		return false
 	}
@@ -233,7 +233,7 @@ func (s *session) complete() {
 func (s *session) memberClosed(err syscall.Errno) {
 	x := s.x
 	switch {
-	case err == 0 && x.begun && x.answer.Framing == h1.UntilClose:
+	case err == 0 && x.begun && x.answer.Framing == h1.UntilClose && !x.upstream.side.truncated():
 		x.answerDone = true
 	case s.repeatable(err):
 		s.repeat()

@@ -11,7 +11,9 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -24,6 +26,7 @@ import (
 	"poise/internal/dataplane/accesslog"
 	"poise/internal/dataplane/l7"
 	"poise/internal/dataplane/meter"
+	"poise/internal/dataplane/tlsconf"
 )
 
 // maxRemovedListeners of one load balancer are remembered for their counters, apart from those with connections: a disabled
@@ -156,11 +159,20 @@ func (s *Server) setup(ln *listener, l *dataplane.Listener) (*setup, error) {
 		return nil, err
 	}
 	setup := newSetup(l)
-	if l.Protocol != dataplane.HTTP {
+	if l.Protocol != dataplane.HTTP && l.Protocol != dataplane.Prometheus {
 		setup.pool = pools[l.PoolID]
 		return setup, nil
 	}
-	setup.site, err = l7.New(l7.Parts{Listener: l, Net: s.net, Meter: &ln.meter, Log: &ln.log, Pools: pools})
+	var secure *tls.Config
+	if l.TLS != nil {
+		if secure, err = tlsconf.Server(l.TLS, &ln.tickets); err != nil {
+			return nil, fmt.Errorf("TLS: %w", err)
+		}
+	}
+	for _, p := range pools {
+		setup.gateway = setup.gateway || p.OffersHTTP2
+	}
+	setup.site, err = l7.New(l7.Parts{Listener: l, Net: s.net, Meter: &ln.meter, Log: &ln.log, TLS: secure, Pools: pools})
 	return setup, err
 }
 

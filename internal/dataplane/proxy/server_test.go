@@ -86,7 +86,7 @@ func TestAlternationReturnsWithTheMember(t *testing.T) {
 
 // TestSilentMember connects to a member whose backlog is full, so that its kernel drops the SYN.
 func TestSilentMember(t *testing.T) {
-	bench := newBench(t, silent(t, "x"), named(t, "a"))
+	bench := newBench(t, silentMember(t, "x"), named(t, "a"))
 	bench.config.Listeners[0].ConnectTimeout = time.Second
 	bench.config.Pools[0].Algorithm = dataplane.LeastConnections // the silent one has fewest
 	bench.apply()

@@ -15,16 +15,17 @@ const (
 // session is one client's connection to an HTTP listener. While its client says nothing it is a descriptor and some hundred
 // bytes; what a request needs beyond is its exchange.
 type session struct {
-	timer    timer
-	loop     *loop
-	listener *listener
-	setup    *setup // of the request at hand, or of the last one
-	client   l7.Client
-	side     side
-	x        *exchange // the request at hand, from its first byte; nil between two
-	own      *upstream // waits for this session's next request only, as its member was told who the client is; nil: none
-	in       []byte    // was read and is not used yet: a part of a head, or requests that follow the one at hand
-	out      direction // what the client has not taken yet
+	timer     timer
+	loop      *loop
+	listener  *listener
+	setup     *setup // of the request at hand, or of the last one
+	client    l7.Client
+	side      side
+	x         *exchange  // the request at hand, from its first byte; nil between two
+	handshake *handshake // nil: none is under way
+	own       *upstream  // waits for this session's next request only, as its member was told who the client is; nil: none
+	in        []byte     // was read and is not used yet: a part of a head, or requests that follow the one at hand
+	out       direction  // what the client has not taken yet
 
 	bytesIn    uint64 // read, and not in the listener's meter yet
 	bytesOut   uint64 // likewise passed on
@@ -41,7 +42,8 @@ type session struct {
 type phase uint8
 
 const (
-	awaiting   phase = iota // a request, or the rest of its head
+	shaking    phase = iota // the TLS handshake
+	awaiting                // a request, or the rest of its head
 	reaching                // a member, to be connected
 	exchanging              // a request and its answer are under way
 	leaving                 // the client takes its last answer, and what it still says is thrown away
@@ -55,11 +57,19 @@ func (l *loop) beginSession(a accepted) {
 	s.client = l7.Client{Address: a.client, Local: a.local}
 	s.side = side{fd: a.fd, activeMs: l.nowMs, readable: true, writable: true}
 	s.place, s.generation = l.sessions.put(s)
+	s.phase = awaiting
+	if a.setup.site.TLS != nil {
+		s.shake()
+	}
 	s.run()
 }
 
 // onEvent takes what epoll says of the client. That it is gone is not read while an answer is awaited.
 func (s *session) onEvent(events uint32) {
+	if s.handshake != nil {
+		s.side.noteShaking(s.handshake, events)
+		return
+	}
 	s.side.note(events)
 	if events&broken != 0 && (s.phase == reaching || s.phase == exchanging) {
 		s.clientFailed(accesslog.ClientClosed)
@@ -80,13 +90,26 @@ func (s *session) run() {
 	if s.phase == gone {
 		return
 	}
-	if events := s.side.needs(); events != 0 {
+	if events := s.needs(); events != 0 {
 		if s.side.watch(s.loop, events, kindSession, s.place, s.generation) != nil {
 			s.close(abort, accesslog.Stopped)
 			return
 		}
 	}
-	s.loop.wheel.setBy(&s.timer, s.dueMs())
+	if due := s.dueMs(); due < never {
+		s.loop.wheel.setBy(&s.timer, due)
+	}
+}
+
+// needs are the events that are missing.
+func (s *session) needs() uint32 {
+	if s.phase != shaking {
+		return s.side.needs()
+	}
+	if s.side.watched != 0 {
+		return 0
+	}
+	return everything
 }
 
 // step says whether another one may follow.
@@ -122,11 +145,16 @@ func (s *session) onTimer() {
 func (s *session) dueMs() int64 {
 	switch s.phase {
 	case awaiting:
-		if s.x == nil || s.out.pending() > 0 {
+		if s.x == nil || s.owes() {
 			return s.side.activeMs + s.setup.clientTimeoutMs
 		}
 		return s.x.startNs/1e6 + s.setup.clientTimeoutMs
+	case shaking:
+		return never // the handshake has its own
 	case leaving:
+		if !s.out.done {
+			return s.side.activeMs + s.setup.clientTimeoutMs
+		}
 		return s.untilMs
 	case reaching:
 		return s.x.attemptNs/1e6 + s.setup.connectTimeoutMs
@@ -141,14 +169,14 @@ func (s *session) dueMs() int64 {
 // request, which it need not do before it was told to continue.
 func (s *session) awaitsClient() bool {
 	x := s.x
-	return s.out.pending() > 0 || !x.requestDone && x.toMember.pending() == 0 && !x.head.Expects
+	return s.owes() || !x.requestDone && x.toMember.pending() == 0 && !x.head.Expects
 }
 
 // expire ends what has taken too long.
 func (s *session) expire() {
 	switch s.phase {
 	case awaiting:
-		if s.x == nil || s.out.pending() > 0 {
+		if s.x == nil || s.owes() {
 			s.close(orderly, accesslog.ClientTimeout)
 			return
 		}
@@ -169,10 +197,13 @@ func (s *session) expire() {
 	}
 }
 
+// owes says that the client has not taken all of an answer.
+func (s *session) owes() bool { return s.out.pending() > 0 || s.side.waits() }
+
 // dismiss has the HTTP clients of removed listeners leave: those that wait at once, the others with their answer.
 func (l *loop) dismiss(server *Server) {
 	for s := range l.sessions.all() {
-		if s.listener.server == server && s.listener.removed.Load() && s.phase == awaiting && s.x == nil && s.out.pending() == 0 {
+		if s.listener.server == server && s.listener.removed.Load() && s.phase == awaiting && s.x == nil && !s.owes() {
 			s.close(orderly, "")
 		}
 	}
@@ -186,7 +217,11 @@ func (s *session) close(how manner, end accesslog.End) {
 	s.phase = gone
 	s.count()
 	l.wheel.remove(&s.timer)
-	closeSocket(s.side.fd, bool(how))
+	if s.handshake != nil {
+		s.handshake.cancel() // which closes the socket
+	} else {
+		s.side.close(how)
+	}
 	s.out.release(l)
 	l.sessions.remove(s.place)
 	l.keepSession(s)

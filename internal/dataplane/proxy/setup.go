@@ -20,6 +20,7 @@ type setup struct {
 	limit            int64
 	pool             *l7.Pool // of TCP listeners; nil: none
 	site             *l7.Site // of HTTP listeners, nil otherwise
+	gateway          bool     // clients are served with goroutines
 	clientTimeoutMs  int64
 	memberTimeoutMs  int64
 	connectTimeoutMs int64

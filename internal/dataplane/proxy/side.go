@@ -9,24 +9,27 @@ import (
 // readEvents are those after which there is something to read.
 const readEvents = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET
 
+// broken are the events after which a socket carries nothing any more.
+const broken = unix.EPOLLERR | unix.EPOLLHUP
+
 // side is one socket of a connection. Readiness is edge-triggered: it holds until a call says otherwise.
 type side struct {
-	activeMs int64 // when bytes last came from there or went there; while connecting, since when
-	fd       int32 // -1: none
+	activeMs int64      // when bytes last came from there or went there; while connecting, since when
+	stream   *tlsStream // nil: plaintext
+	fd       int32      // -1: none
 	watched  uint32
 	readable bool
 	writable bool
 	hup      bool // the peer has closed or reset: read on until the end
 	urgent   bool // the peer has sent an urgent byte: a read ends before it, and a splice never gets past it
 	eof      bool // the end was read
+	shut     bool // our end was said, though ciphertext may wait before it
 }
-
-// broken are the events after which a socket carries nothing any more.
-const broken = unix.EPOLLERR | unix.EPOLLHUP
 
 // note takes what epoll says.
 func (s *side) note(events uint32) {
-	if events&(unix.EPOLLRDHUP|broken) != 0 {
+	ended := events&(unix.EPOLLRDHUP|broken) != 0
+	if ended {
 		s.readable, s.hup = true, true
 	}
 	if events&unix.EPOLLIN != 0 {
@@ -38,10 +41,37 @@ func (s *side) note(events uint32) {
 	if events&(unix.EPOLLOUT|broken) != 0 {
 		s.writable = true
 	}
+	if s.stream != nil {
+		s.stream.ready(ended)
+		s.flushStream()
+	}
 }
+
+// flushStream sends ciphertext that waits; as long as some does, nothing else can be written.
+func (s *side) flushStream() {
+	if !s.stream.pending() {
+		return
+	}
+	if errno := s.stream.flush(); errno != 0 {
+		s.writable = errno != syscall.EAGAIN // what failed fails again, and tells
+		return
+	}
+	if s.shut {
+		shutdownWrite(s.fd)
+	}
+}
+
+// waits says that ciphertext waits for the peer to take it.
+func (s *side) waits() bool { return s.stream != nil && s.stream.pending() && !s.hup }
+
+// truncated says, at the end, that TLS did not end with it: somebody else may have ended the connection.
+func (s *side) truncated() bool { return s.stream != nil && s.stream.truncated() }
 
 // read reads once. Without an error, 0 bytes are the end (eof) or mean that nothing is there yet (not readable).
 func (s *side) read(l *loop, p []byte) (int, syscall.Errno) {
+	if s.stream != nil {
+		return s.readStream(l, p)
+	}
 	n, errno := read(s.fd, p)
 	if errno != 0 {
 		return 0, s.readFailed(errno)
@@ -53,6 +83,18 @@ func (s *side) read(l *loop, p []byte) (int, syscall.Errno) {
 	return n, 0
 }
 
+func (s *side) readStream(l *loop, p []byte) (int, syscall.Errno) {
+	n, errno := s.stream.read(p)
+	if s.stream.pending() { // TLS has answered by itself
+		s.writable = false
+	}
+	if errno != 0 {
+		return 0, s.readFailed(errno)
+	}
+	s.took(l, n)
+	return n, 0
+}
+
 // took notes that n bytes were read; none are the end.
 func (s *side) took(l *loop, n int) {
 	s.activeMs = l.nowMs
@@ -61,12 +103,40 @@ func (s *side) took(l *loop, n int) {
 
 // write writes once. Without an error, 0 bytes mean that there is no room (not writable).
 func (s *side) write(l *loop, p []byte) (int, syscall.Errno) {
-	n, errno := write(s.fd, p)
+	var n int
+	var errno syscall.Errno
+	if s.stream != nil {
+		n, errno = s.stream.write(p)
+		s.writable = !s.stream.pending()
+	} else {
+		n, errno = write(s.fd, p)
+	}
 	if errno != 0 {
 		return 0, s.writeFailed(errno)
 	}
 	s.activeMs = l.nowMs
 	return n, 0
+}
+
+// shutdown says that nothing more will be written.
+func (s *side) shutdown() {
+	s.shut = true
+	if s.stream != nil {
+		s.stream.closeNotify()
+		if s.stream.pending() {
+			s.writable = false
+			return
+		}
+	}
+	shutdownWrite(s.fd)
+}
+
+// close gives the socket back; with reset the peer gets a RST and nothing lingers.
+func (s *side) close(how manner) {
+	if s.stream != nil && how == orderly && !s.shut {
+		s.stream.closeNotify()
+	}
+	closeSocket(s.fd, bool(how))
 }
 
 // readFailed makes "nothing there" a state and leaves only real errors.

@@ -36,7 +36,7 @@ func (s *session) switchProtocols(rest []byte) {
 func (s *session) relay() *conn {
 	x, u, l := s.x, s.x.upstream, s.loop
 	c := l.freeConn()
-	c.loop, c.listener, c.setup, c.client = l, s.listener, s.setup, s.client.Address
+	c.loop, c.listener, c.setup, c.client, c.local = l, s.listener, s.setup, s.client.Address, s.client.Local
 	c.member, c.meter, c.timer.owner = x.member, x.target.meter, c
 	c.startNs, c.attemptNs = x.startNs, x.attachNs
 	c.sides = [2]side{s.side, u.side}

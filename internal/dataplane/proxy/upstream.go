@@ -20,13 +20,13 @@ type upstream struct {
 	server      *Server
 	session     *session // nil while it waits
 	idle        *idleList
+	handshake   *handshake // nil: none is under way
 	side        side
 	target      target
 	idleSinceMs int64
 	place       uint32
 	generation  int32
 	connected   bool
-	reused      bool // has carried a request before
 	waits       bool // in the idle list
 }
 
@@ -70,13 +70,19 @@ func (u *upstream) onEvent(events uint32) {
 	case u.connected:
 		u.side.note(events)
 		s.run()
+	case u.handshake != nil:
+		u.side.noteShaking(u.handshake, events)
 	case events&broken != 0:
 		s.connectFailed()
 		s.run()
 	default:
-		u.connected = true
 		u.side.note(events)
 		u.side.writable = true
+		s.sendProxyHeader()
+		if u.target.tls != nil {
+			u.shake()
+			return
+		}
 		s.reached()
 		s.run()
 	}
@@ -84,7 +90,7 @@ func (u *upstream) onEvent(events uint32) {
 
 // usable looks whether an upstream that has waited is still open and silent.
 func (u *upstream) usable() bool {
-	return u.loop.nowMs-u.idleSinceMs < peekAfterMs || isSilent(u.side.fd)
+	return !u.side.hup && (u.loop.nowMs-u.idleSinceMs < peekAfterMs || isSilent(u.side.fd))
 }
 
 // onTimer hears that the upstream may have waited too long.
@@ -101,7 +107,11 @@ func (u *upstream) onTimer() {
 
 // close ends the connection.
 func (u *upstream) close(how manner) {
-	closeSocket(u.side.fd, bool(how))
+	if u.handshake != nil {
+		u.handshake.cancel() // which closes the socket
+	} else {
+		u.side.close(how)
+	}
 	u.loop.forgetUpstream(u)
 }
 

@@ -1,0 +1,131 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// everything are all events; crypto/tls reads and writes as it likes.
+const everything = readEvents | unix.EPOLLOUT
+
+// role is which end of TLS a loop is.
+type role bool
+
+const (
+	serving role = false // its peer is a client
+	asking  role = true  // its peer is a member
+)
+
+// shake begins a handshake on a socket of the loop; current is where its owner knows it from. When it ends, heard is called in the
+// loop. An owner who does not wait for that cancels it and forgets it: the socket is then left to the handshake, which needs it to
+// the end, and closed after it.
+func (l *loop) shake(fd int32, config *tls.Config, as role, timeoutMs int64, current **handshake, heard func(handshakeResult)) {
+	var h *handshake
+	timeout := time.Duration(max(timeoutMs, 1)) * time.Millisecond
+	h = l.engine.handshakes.start(fd, config, bool(as), timeout, func(result handshakeResult) {
+		l.post(func() {
+			if *current != h {
+				closeSocket(fd, true)
+				return
+			}
+			*current = nil
+			heard(result)
+		})
+	})
+	*current = h
+}
+
+// noteShaking takes what epoll says while a handshake is under way.
+func (s *side) noteShaking(h *handshake, events uint32) {
+	s.hup = s.hup || events&(unix.EPOLLRDHUP|broken) != 0
+	h.ready(events)
+}
+
+// secure takes the stream that a handshake has made.
+func (s *side) secure(l *loop, stream *tlsStream) {
+	s.stream = stream
+	stream.ready(s.hup)
+	s.readable, s.writable = true, !stream.pending()
+	s.activeMs = l.nowMs
+}
+
+// shake begins the handshake with a client.
+func (s *session) shake() bool {
+	s.phase = shaking
+	s.loop.shake(s.side.fd, s.setup.site.TLS, serving, s.setup.clientTimeoutMs, &s.handshake, s.shaken)
+	return false
+}
+
+// shaken hears how the handshake with the client ended.
+func (s *session) shaken(result handshakeResult) {
+	m := &s.listener.meter
+	if result.err != nil {
+		m.FailedHandshakes.Add(1)
+		s.logHandshake()
+		s.close(abort, "")
+		return
+	}
+	s.client.TLS = result.stream.peer
+	m.Handshakes.Add(1)
+	if s.client.TLS.Resumed {
+		m.Resumptions.Add(1)
+	}
+	s.side.secure(s.loop, result.stream)
+	s.phase = awaiting
+	if s.client.TLS.Protocol == "h2" || s.setup.gateway {
+		s.passOver()
+		return
+	}
+	s.run()
+}
+
+// shake begins the handshake with a member that has just been connected.
+func (u *upstream) shake() {
+	s, l := u.session, u.loop
+	config := overHTTP1(s.x.pool.TLS(u.target.serverName))
+	l.shake(u.side.fd, config, asking, s.dueMs()-l.nowMs, &u.handshake, u.shaken)
+}
+
+// shaken hears how the handshake with the member ended.
+func (u *upstream) shaken(result handshakeResult) {
+	s := u.session
+	if result.err != nil {
+		s.connectFailed()
+	} else {
+		u.side.secure(u.loop, result.stream)
+		s.reached()
+	}
+	s.run()
+}
+
+// overHTTP1 is config for members to whom a loop speaks, whatever else they could speak.
+func overHTTP1(config *tls.Config) *tls.Config {
+	if !slices.Contains(config.NextProtos, "h2") {
+		return config
+	}
+	config = config.Clone()
+	config.NextProtos = []string{"http/1.1"}
+	return config
+}
+
+// shake begins the handshake with a connection's member.
+func (c *conn) shake() {
+	left := c.attemptNs/int64(time.Millisecond) + c.setup.connectTimeoutMs - c.loop.nowMs
+	c.loop.shake(c.sides[kindMember].fd, c.setup.pool.TLS(""), asking, left, &c.handshake, c.shaken)
+}
+
+func (c *conn) shaken(result handshakeResult) {
+	if result.err != nil {
+		c.abandonMember()
+		c.connectNext()
+		return
+	}
+	c.sides[kindMember].secure(c.loop, result.stream)
+	c.reached()
+}
+
+// passOver is a placeholder until the gateway is there.
+func (s *session) passOver() { s.run() }
