@@ -15,8 +15,8 @@ import (
 // answerTimeout is after what an answer counts as lost.
 const answerTimeout = 200 * time.Millisecond
 
-// asked and lost count the answers that should come, and those that did not.
-var asked, lost atomic.Int64
+// asked and came count the answers that should come, and those that did.
+var asked, came atomic.Int64
 
 // runClient is the client's process: a workload, an address, how many clients, for how long.
 func runClient(args []string) error {
@@ -32,7 +32,7 @@ func runClient(args []string) error {
 	if err := site.Repeat(do, args[1], clients, duration); err != nil {
 		return err
 	}
-	fmt.Println(1000 * float64(lost.Load()) / float64(max(asked.Load(), 1)))
+	fmt.Println(1000 * float64(came.Load()) / float64(max(asked.Load(), 1)))
 	return nil
 }
 
@@ -83,15 +83,15 @@ func ask(conn net.Conn, answers int, count *atomic.Int64) error {
 		return err
 	}
 	asked.Add(int64(answers))
-	for i := range answers {
+	for range answers {
 		_, err := conn.Read(buffer)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			lost.Add(int64(answers - i))
 			return nil
 		}
 		if err != nil {
 			return err
 		}
+		came.Add(1)
 		count.Add(1)
 	}
 	return nil

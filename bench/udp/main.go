@@ -2,8 +2,7 @@
 // Package site says where, and how.
 //
 // What counts is the CPU time of the load balancer's processes for each exchange: a question and what is answered. "path"
-// adds the CPU time of the client, the members and the kernel's softirq threads. "lost" is how many of a thousand answers did not
-// come.
+// adds the CPU time of the client, the members and the kernel's softirq threads. "answered" is how many of a thousand answers came.
 //
 //	go run ./bench/udp [-rounds 5] [-seconds 2] [-only new]
 //

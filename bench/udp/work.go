@@ -16,7 +16,7 @@ const (
 
 func workloads(duration time.Duration) []site.Workload {
 	units := func(of, target string) []site.Unit {
-		return []site.Unit{{Name: "process us/" + of, Target: target}, {Name: "path us/" + of}, {Name: "lost of 1000"}}
+		return []site.Unit{{Name: "process us/" + of, Target: target}, {Name: "path us/" + of}, {Name: "answered of 1000"}}
 	}
 	return []site.Workload{
 		{

@@ -25,7 +25,6 @@ import (
 	"poise/internal/console"
 	"poise/internal/control"
 	"poise/internal/database"
-	"poise/internal/dataplane/proxy"
 	"poise/internal/fabric"
 	"poise/internal/fabric/linux"
 	"poise/internal/fabric/loopback"
@@ -108,12 +107,12 @@ func serve(ctx context.Context, c config.Config, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, network.Close()) }()
-	engine, err := proxy.StartEngine(log)
+	engines, err := node.StartEngines(log)
 	if err != nil {
 		return err
 	}
-	defer engine.Close()
-	h, err := build(ctx, c, db, network, engine, log)
+	defer engines.Close()
+	h, err := build(ctx, c, db, network, engines, log)
 	if err != nil {
 		return err
 	}
@@ -135,7 +134,7 @@ type house struct {
 	log      *slog.Logger
 }
 
-func build(ctx context.Context, c config.Config, db *database.DB, network fabric.Fabric, engine *proxy.Engine, log *slog.Logger) (*house, error) {
+func build(ctx context.Context, c config.Config, db *database.DB, network fabric.Fabric, engines *node.Engines, log *slog.Logger) (*house, error) {
 	h := &house{log: log}
 	var err error
 	h.identity, err = keystone.New(ctx, keystone.Config{
@@ -172,7 +171,7 @@ func build(ctx context.Context, c config.Config, db *database.DB, network fabric
 		return nil, err
 	}
 	balancers.Configure(store.Settings{Quota: quotas(c.Quotas), StrictImmutable: c.Octavia.StrictImmutable})
-	h.node = node.New(network, engine, log)
+	h.node = node.New(network, engines, log)
 	resolver := certificate.Resolver{Keys: keys{h.secrets}, Projects: h.identity}
 	h.control = control.New(balancers, h.network, secrets{resolver, h.secrets}, h.node, log)
 	h.node.ReportTo(h.control)

@@ -32,7 +32,7 @@ func uncarried(t *lb.LoadBalancer, ring *keyring) map[string]string {
 
 // notYet says why the data plane cannot serve a listener so far, "" when it can.
 var notYet = func(t *lb.LoadBalancer, l *lb.Listener) string {
-	if slices.Contains([]lb.Protocol{lb.TerminatedHTTPS, lb.UDP, lb.Prometheus}, l.Protocol) {
+	if slices.Contains([]lb.Protocol{lb.TerminatedHTTPS, lb.Prometheus}, l.Protocol) {
 		return fmt.Sprintf("poise does not carry %s listeners yet", l.Protocol)
 	}
 	for _, id := range l.PoolIDs() {

@@ -26,7 +26,6 @@ import (
 	"poise/internal/control"
 	"poise/internal/database"
 	"poise/internal/database/databasetest"
-	"poise/internal/dataplane/proxy"
 	"poise/internal/fabric/loopback"
 	"poise/internal/lb"
 	"poise/internal/link"
@@ -65,11 +64,11 @@ func start(t *testing.T, db *database.DB, wrap func(link.Node) link.Node) *cloud
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := proxy.StartEngine(log)
+	engines, err := node.StartEngines(log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := node.New(f, engine, log)
+	n := node.New(f, engines, log)
 	var driven link.Node = n
 	if wrap != nil {
 		driven = wrap(n)
@@ -89,7 +88,7 @@ func start(t *testing.T, db *database.DB, wrap func(link.Node) link.Node) *cloud
 			t.Error("a task ended with:", err)
 		}
 		n.Close()
-		engine.Close()
+		engines.Close()
 	})
 	t.Cleanup(c.stop)
 	return c

@@ -13,7 +13,6 @@ import (
 
 	"poise/internal/dataplane"
 	"poise/internal/dataplane/accesslog"
-	"poise/internal/dataplane/proxy"
 	"poise/internal/fabric"
 	"poise/internal/link"
 )
@@ -29,7 +28,7 @@ const (
 // Node serves load balancers (link.Node).
 type Node struct {
 	fabric   fabric.Fabric
-	engine   *proxy.Engine
+	engines  *Engines
 	reporter link.Reporter
 	sink     *accesslog.Sink // nil: access logs have no files
 	log      *slog.Logger
@@ -41,8 +40,8 @@ type Node struct {
 }
 
 // New returns a node that serves nothing yet. [Node.ReportTo] must be called before its first assignment.
-func New(f fabric.Fabric, engine *proxy.Engine, log *slog.Logger) *Node {
-	return &Node{fabric: f, engine: engine, log: log, wake: make(chan struct{}, 1), served: map[string]*service{}}
+func New(f fabric.Fabric, engines *Engines, log *slog.Logger) *Node {
+	return &Node{fabric: f, engines: engines, log: log, wake: make(chan struct{}, 1), served: map[string]*service{}}
 }
 
 // ReportTo says who gets the node's reports.

@@ -22,7 +22,6 @@ import (
 
 	"poise/internal/dataplane"
 	"poise/internal/dataplane/accesslog"
-	"poise/internal/dataplane/proxy"
 	"poise/internal/fabric"
 	"poise/internal/link"
 	"poise/internal/node"
@@ -82,18 +81,18 @@ type bench struct {
 func start(t *testing.T) *bench {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	engine, err := proxy.StartEngine(log)
+	engines, err := node.StartEngines(log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := &bench{plugs: &plugs{}, notes: &notebook{}}
 	b.plugs.net.Store(&hostNet{})
-	b.Node = node.New(b.plugs, engine, log)
+	b.Node = node.New(b.plugs, engines, log)
 	b.ReportTo(b.notes)
 	ctx, cancel := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
 	tasks.Go(func() { _ = b.Run(ctx) })
-	t.Cleanup(func() { cancel(); tasks.Wait(); b.Close(); engine.Close() })
+	t.Cleanup(func() { cancel(); tasks.Wait(); b.Close(); engines.Close() })
 	return b
 }
 

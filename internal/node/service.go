@@ -11,6 +11,7 @@ import (
 
 	"poise/internal/dataplane"
 	"poise/internal/dataplane/accesslog"
+	"poise/internal/dataplane/datagram"
 	"poise/internal/dataplane/probe"
 	"poise/internal/dataplane/proxy"
 	"poise/internal/fabric"
@@ -58,7 +59,10 @@ type service struct {
 func (n *Node) equip(s *service, net dataplane.Net) {
 	log := n.log.With("load_balancer", s.id)
 	s.network = &network{net: net}
-	s.carriers = []carrier{streams{proxy.New(s.network, log, n.engine)}}
+	s.carriers = []carrier{
+		streams{proxy.New(s.network, log, n.engines.streams)},
+		datagram.New(s.network, log, n.engines.datagrams),
+	}
 	s.prober = probe.New(s.network, func(h dataplane.Health) {
 		for _, c := range s.carriers {
 			c.SetHealth(h)
