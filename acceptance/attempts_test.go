@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"poise/internal/testhost"
 )
 
 const (
@@ -94,7 +96,7 @@ func (h *host) namespaceOfServer() string {
 	inode := h.run("poise lab exec srv-lbaas-1 -- stat -L -c %i /proc/self/ns/net")
 	for _, name := range namespaceNames(h) {
 		var stat unix.Stat_t
-		if err := unix.Stat(filepath.Join(namespaces, name), &stat); err != nil {
+		if err := unix.Stat(filepath.Join(testhost.NamespaceDir, name), &stat); err != nil {
 			h.t.Fatal(err)
 		}
 		if strconv.FormatUint(stat.Ino, 10) == inode {
@@ -128,15 +130,12 @@ func packetSocket(namespace string) (*os.File, error) {
 }
 
 func enter(namespace string) error {
-	if namespace == "" {
-		return nil
-	}
-	file, err := os.Open(filepath.Join(namespaces, namespace))
+	space, err := testhost.OpenNamespace(namespace)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	return unix.Setns(int(file.Fd()), unix.CLONE_NEWNET)
+	defer space.Close()
+	return unix.Setns(int(space), unix.CLONE_NEWNET)
 }
 
 // swap turns a number into network byte order.

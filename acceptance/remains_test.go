@@ -2,9 +2,7 @@ package acceptance
 
 import (
 	"database/sql"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net"
 	"os"
@@ -14,19 +12,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	_ "modernc.org/sqlite" // the server's database
-)
 
-// namespaces is where named network namespaces are.
-const namespaces = "/run/netns"
+	"poise/internal/testhost"
+)
 
 // snapshot is everything on the host that a load balancer could leave something in.
 type snapshot struct {
-	Networks  map[string][]string // interfaces, addresses and rules by namespace; "" is the host
+	Networks  map[string][]string // interfaces, addresses, routes and rules by namespace; "" is the host
 	Listening []string            // TCP sockets of the host
 	Rows      map[string]int      // of the server's database, by table
 }
@@ -78,14 +71,11 @@ func (h *host) retry(check func() error) {
 
 func (h *host) snapshot() snapshot {
 	h.t.Helper()
-	s := snapshot{Networks: map[string][]string{}, Rows: map[string]int{}}
-	for _, name := range append(namespaceNames(h), "") {
-		things, err := network(name)
-		if err != nil {
-			h.t.Fatalf("network %q: %v", name, err)
-		}
-		s.Networks[name] = things
+	networks, err := testhost.Networks()
+	if err != nil {
+		h.t.Fatal(err)
 	}
+	s := snapshot{Networks: networks, Rows: map[string]int{}}
 	s.Listening = listening(h)
 	for table, rows := range h.rows() {
 		s.Rows[table] = len(rows)
@@ -93,96 +83,13 @@ func (h *host) snapshot() snapshot {
 	return s
 }
 
-func namespaceNames(h *host) (names []string) {
-	entries, err := os.ReadDir(namespaces)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+func namespaceNames(h *host) []string {
+	h.t.Helper()
+	names, err := testhost.Namespaces()
+	if err != nil {
 		h.t.Fatal(err)
 	}
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
 	return names
-}
-
-// network lists what is in a network namespace.
-func network(name string) (things []string, err error) {
-	space, err := netns.Get()
-	if name != "" {
-		_ = space.Close()
-		space, err = netns.GetFromPath(filepath.Join(namespaces, name))
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer space.Close()
-	h, err := netlink.NewHandleAt(space)
-	if err != nil {
-		return nil, err
-	}
-	defer h.Close()
-	links, err := h.LinkList()
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range links {
-		things = append(things, "link "+l.Attrs().Name)
-		addresses, err := h.AddrList(l, netlink.FAMILY_V4)
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range addresses {
-			things = append(things, fmt.Sprintf("address %s on %s", a.IPNet, l.Attrs().Name))
-		}
-	}
-	rules, err := ruleset(space)
-	things = append(things, rules...)
-	slices.Sort(things)
-	return things, err
-}
-
-// ruleset lists the nftables rules and set elements of a namespace.
-func ruleset(space netns.NsHandle) (things []string, err error) {
-	c, err := nftables.New(nftables.WithNetNSFd(int(space)))
-	if err != nil {
-		return nil, err
-	}
-	chains, err := c.ListChains()
-	if err != nil {
-		return nil, err
-	}
-	for _, chain := range chains {
-		rules, err := c.GetRules(chain.Table, chain)
-		if err != nil {
-			return nil, err
-		}
-		for _, rule := range rules {
-			things = append(things, fmt.Sprintf("rule in %s %s:%s", chain.Table.Name, chain.Name, expressions(rule)))
-		}
-	}
-	tables, err := c.ListTables()
-	for _, table := range tables {
-		sets, setErr := c.GetSets(table)
-		err = errors.Join(err, setErr)
-		for _, set := range sets {
-			elements, elementErr := c.GetSetElements(set)
-			err = errors.Join(err, elementErr)
-			for _, e := range elements {
-				things = append(things, fmt.Sprintf("element of %s %s: %x %x", table.Name, set.Name, e.Key, e.Val))
-			}
-		}
-	}
-	return things, err
-}
-
-// expressions writes a rule without its counters.
-func expressions(rule *nftables.Rule) string {
-	text := strings.Builder{}
-	for _, e := range rule.Exprs {
-		if _, counts := e.(*expr.Counter); !counts {
-			fmt.Fprintf(&text, " %T%+v", e, e)
-		}
-	}
-	return text.String()
 }
 
 // listening lists the local addresses of the host's listening TCP sockets, as the kernel writes them.

@@ -93,7 +93,7 @@ var wrongInput = []refused{
 	{"demo", "PUT", "{L}/loadbalancers/{lb}", `{"loadbalancer": {"name": "{huge}"}}`, 413, tooLarge},
 	{"demo", "PUT", "{L}/listeners/{listener}", `{"listener": {"name": "{huge}"}}`, 413, tooLarge},
 	{"demo", "PUT", "{L}/pools/{pool}", `{"pool": {"name": "{huge}"}}`, 413, tooLarge},
-	{"demo", "PUT", "{L}/pools/{pool}/members", `{"members": [{"name": "{huge}"}]}`, 413, tooLarge},
+	{"demo", "PUT", "{L}/pools/{pool}/members/{member}", `{"member": {"name": "{huge}"}}`, 413, tooLarge},
 	{"demo", "PUT", "{L}/healthmonitors/{monitor}", `{"healthmonitor": {"name": "{huge}"}}`, 413, tooLarge},
 
 	{"demo", "POST", "{L}/loadbalancers", `{"loadbalancer": {"vip_subnet_id": "{subnet}"`, 400, notJSON},

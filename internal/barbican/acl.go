@@ -34,37 +34,41 @@ func (s *Service) showACL(k kind) handler {
 // replaceACL starts from the default: what the request does not give is as without an access list.
 func (s *Service) replaceACL(k kind) handler {
 	return func(ctx context.Context, r *request) (answer, error) {
-		e, _, err := s.changeable(ctx, k, r.caller, r.PathValue("id"))
-		if err != nil {
+		id, _, body, err := s.aclChange(ctx, k, r)
+		switch {
+		case err != nil:
 			return answer{}, err
+		case body.Read == nil:
+			return s.aclAnswer(k, id, s.storeACL(ctx, k, id, nil))
+		default:
+			return s.setACL(ctx, k, id, acl{projectAccess: true}, body)
 		}
-		var body aclRequest
-		if err := r.decodeStrict(&body); err != nil {
-			return answer{}, err
-		}
-		if body.Read == nil {
-			return s.aclAnswer(k, e.ID, s.storeACL(ctx, k, e.ID, nil))
-		}
-		return s.setACL(ctx, k, e.ID, acl{projectAccess: true}, body)
 	}
 }
 
 // updateACL starts from what there is.
 func (s *Service) updateACL(k kind) handler {
 	return func(ctx context.Context, r *request) (answer, error) {
-		e, list, err := s.changeable(ctx, k, r.caller, r.PathValue("id"))
-		if err != nil {
+		id, list, body, err := s.aclChange(ctx, k, r)
+		switch {
+		case err != nil:
 			return answer{}, err
+		case body.Read == nil:
+			return s.aclAnswer(k, id, nil)
+		default:
+			return s.setACL(ctx, k, id, list, body)
 		}
-		var body aclRequest
-		if err := r.decodeStrict(&body); err != nil {
-			return answer{}, err
-		}
-		if body.Read == nil {
-			return s.aclAnswer(k, e.ID, nil)
-		}
-		return s.setACL(ctx, k, e.ID, list, body)
 	}
+}
+
+// aclChange is the entity whose access list is to be changed, its list so far, and what the request says.
+func (s *Service) aclChange(ctx context.Context, k kind, r *request) (id string, list acl, body aclRequest, err error) {
+	e, list, err := s.changeable(ctx, k, r.caller, r.PathValue("id"))
+	if err != nil {
+		return "", acl{}, aclRequest{}, err
+	}
+	err = r.decodeStrict(&body)
+	return e.ID, list, body, err
 }
 
 func (s *Service) deleteACL(k kind) handler {

@@ -226,6 +226,10 @@ func TestLargeBatch(t *testing.T) {
 		t.Errorf("not %d members (%v)", many, err)
 	}
 	a.refused("member", "PUT", tree.in("/pools/{pool}/members"), strings.Repeat(" ", 200*lb.MaxMembers+1), 413, "too large")
+	huge := a.send("member", "PUT", tree.in("/pools/{pool}/members"), `{"members": {"x": "`+strings.Repeat("ä", 100_000)+`"}}`)
+	if huge.Code != 400 || !strings.Contains(huge.message(), "Value not a valid list") || huge.Body.Len() > 10_000 {
+		t.Errorf("a huge value that is refused: %d with %d bytes", huge.Code, huge.Body.Len())
+	}
 }
 
 // manyMembers are members of a body, each on the tests' subnet.

@@ -382,12 +382,19 @@ func oneNumber(numbers ...int) kind {
 	}
 }
 
+// maxEcho is how many bytes of a refused value a message repeats: values can be megabytes.
+const maxEcho = 4_096
+
 // pythonText is a value as Octavia's messages print it.
 func pythonText(v any) string {
-	if s, ok := v.(string); ok {
-		return s
+	s, ok := v.(string)
+	if !ok {
+		s = pythonLiteral(v)
 	}
-	return pythonLiteral(v)
+	if len(s) > maxEcho {
+		s = strings.ToValidUTF8(s[:maxEcho], "") + "…"
+	}
+	return s
 }
 
 func pythonLiteral(v any) string {

@@ -163,7 +163,7 @@ func responses(r route) schema {
 	status, body := success(r)
 	ok := schema{"description": http.StatusText(status)}
 	switch {
-	case r.pattern == watchPattern:
+	case r.pattern == watchPattern || r.pattern == logPattern:
 		ok["content"] = schema{eventStream: schema{"schema": schema{"type": "string"}}}
 	case body != nil:
 		ok["content"] = inJSON(body)

@@ -31,6 +31,7 @@ func table() []route {
 		{"GET", "/loadbalancers/{id}/statuses", "loadbalancer:get_status", loadBalancerStatus},
 		{"PUT", "/loadbalancers/{id}/failover", "loadbalancer:put_failover", failoverLoadBalancer},
 		{"GET", "/listeners/{id}/stats", "listener:get_stats", listenerStats},
+		{"GET", logPattern, "listener:get_one", followListener},
 		{"PUT", "/pools/{pool}/members", "member:put", putMembers},
 		{"GET", "/providers", "provider:get_all", listProviders},
 		{

@@ -97,7 +97,8 @@ func (s stream) send(text string) error {
 	return err
 }
 
-// takesEvents tells whether a request asks for the stream, the one answer that is no JSON.
+// takesEvents tells whether a request asks for one of the streams, the answers that are no JSON.
 func takesEvents(r *http.Request) bool {
-	return strings.HasPrefix(r.Header.Get("Accept"), eventStream) && strings.HasSuffix(r.URL.Path, watchPattern)
+	isOne := strings.HasSuffix(r.URL.Path, watchPattern) || strings.HasSuffix(r.URL.Path, "/log")
+	return isOne && strings.HasPrefix(r.Header.Get("Accept"), eventStream)
 }
