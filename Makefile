@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 # Debian packages. The demonstration's are what its user types; the tests' are what they run besides.
 DEMO_PACKAGES := python3-openstackclient python3-octaviaclient wget ncat
-TEST_PACKAGES := $(DEMO_PACKAGES) postgresql python3-barbicanclient iproute2 tempest octavia-tempest-plugin
+TEST_PACKAGES := $(DEMO_PACKAGES) postgresql python3-barbicanclient iproute2 tempest octavia-tempest-plugin chromium fonts-dejavu-core
 BENCH_PACKAGES := haproxy nginx
 
 # What needs root is run with sudo by others.
@@ -54,6 +54,18 @@ bench: packages ## measure speed, against named peers; needs root
 	go run ./bench/http
 	go run ./bench/provision
 	go run ./bench/api
+
+.PHONY: generate
+generate: ## make again what is generated: the console's pages
+	go tool templ generate -path internal/console
+	go tool gofumpt -w internal/console
+
+.PHONY: screenshots
+screenshots: PACKAGES := $(TEST_PACKAGES)
+screenshots: packages ## write pictures of every page of the console into bin/screenshots; needs root
+	@rm -rf bin/screenshots && mkdir -p bin/screenshots
+	POISE_SCREENSHOTS=$(CURDIR)/bin/screenshots go test -count=1 $(TEST_EXEC) -run '^TestConsolePages$$' ./acceptance
+	@ls bin/screenshots | wc -l
 
 .PHONY: build
 build: ## build bin/poise

@@ -130,7 +130,7 @@ func (v *view) listing(also ...opened) (listing, error) {
 			l.open[o.id] = o
 		}
 	}
-	for _, region := range v.person.regions(loadBalancing) {
+	for _, region := range v.person.Regions {
 		part, err := v.regionList(region, l)
 		if err != nil && statusOf(err) == 401 {
 			return listing{}, err

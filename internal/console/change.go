@@ -29,7 +29,7 @@ func (p place) path(rest string) string { return row{balancer: p.balancer}.path(
 
 func (v *view) place() (place, error) {
 	region := v.r.PathValue("region")
-	c, err := v.open(v.person, region)
+	c, err := v.open(region)
 	if err != nil {
 		return place{}, err
 	}
@@ -205,7 +205,7 @@ func (v *view) deleteBalancers() error {
 		return v.renderForm(f, v.deletePane(chosen, f))
 	}
 	for _, b := range chosen {
-		c, err := v.open(v.person, b.region)
+		c, err := v.open(b.region)
 		if err != nil {
 			return err
 		}

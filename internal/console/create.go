@@ -37,7 +37,7 @@ func (v *view) createBalancer() error {
 	if v.isPost() && f.value("name") == "" {
 		f.refuse("name", "A load balancer needs a name, so that you find it again.")
 	}
-	c, err := v.open(v.person, f.value("region"))
+	c, err := v.open(f.value("region"))
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (v *view) balancerChoices(c *cloud) (balancerChoices, error) {
 		return balancerChoices{}, err
 	}
 	return balancerChoices{
-		regions:  same(v.person.regions(loadBalancing)...),
+		regions:  same(v.person.Regions...),
 		networks: networkOptions(networks, func(n network) bool { return len(n.Subnets) > 0 }),
 		subnets:  subnetOptions(subnets), ports: freePortOptions(ports),
 	}, nil

@@ -30,7 +30,7 @@ func (v *view) createFloatingIP() error {
 		region = named
 	}
 	f.preset(map[string]string{"region": region, "assign": assignBalancer})
-	c, err := v.open(v.person, f.value("region"))
+	c, err := v.open(f.value("region"))
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ type floatingRow struct {
 }
 
 func (v *view) showFloatingIPs() error {
-	c, err := v.open(v.person, v.person.Region)
+	c, err := v.open(v.person.Region)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (v *view) showFloatingIPs() error {
 
 // releaseFloatingIP asks whether a floating IP is to be given back, and does it.
 func (v *view) releaseFloatingIP() error {
-	c, err := v.open(v.person, v.r.PathValue("region"))
+	c, err := v.open(v.r.PathValue("region"))
 	if err != nil {
 		return err
 	}

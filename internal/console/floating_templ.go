@@ -57,7 +57,7 @@ func (v *view) floatingPane(f *form, external []option, balancers []*balancer) t
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = selectField(f, "region", "Region", "", same(v.person.regions(loadBalancing)...), again(Base+"/floating-ips/new")).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = selectField(f, "region", "Region", "", same(v.person.Regions...), again(Base+"/floating-ips/new")).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

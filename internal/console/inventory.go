@@ -12,7 +12,7 @@ var (
 )
 
 func (v *view) showNetworks() error {
-	c, err := v.open(v.person, v.person.Region)
+	c, err := v.open(v.person.Region)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func subnetsOf(n network, all []subnet) []subnet {
 }
 
 func (v *view) showPorts() error {
-	c, err := v.open(v.person, v.person.Region)
+	c, err := v.open(v.person.Region)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (v *view) showPorts() error {
 }
 
 func (v *view) showServers() error {
-	c, err := v.open(v.person, v.person.Region)
+	c, err := v.open(v.person.Region)
 	if err != nil {
 		return err
 	}

@@ -88,6 +88,9 @@ func (v *view) admit(p page) error {
 	return nil
 }
 
+// open gives the person the APIs of a region.
+func (v *view) open(region string) (*cloud, error) { return v.Console.open(v.person, region) }
+
 // isFragment tells whether htmx asks for a part of a page.
 func (v *view) isFragment() bool {
 	return v.r.Header.Get("HX-Request") == "true" && v.r.Header.Get("HX-History-Restore-Request") != "true"

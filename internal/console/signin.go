@@ -100,7 +100,7 @@ func (v *view) chooseProject() error {
 
 func (v *view) chooseRegion() error {
 	region := v.r.PostFormValue("region")
-	if !slices.Contains(v.person.regions(loadBalancing), region) {
+	if !slices.Contains(v.person.Regions, region) {
 		return &fault{status: http.StatusNotFound, message: "There is no region of this name."}
 	}
 	v.person.Region = region

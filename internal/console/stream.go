@@ -159,7 +159,7 @@ func (v *view) join(s *stream) (leave func(), err error) {
 			w.mu.Unlock()
 		}
 	}
-	for _, region := range v.person.regions(loadBalancing) {
+	for _, region := range v.person.Regions {
 		w, err := v.watch(region)
 		if err == nil {
 			err = w.join(s)
@@ -185,7 +185,7 @@ func (w *watch) join(s *stream) error {
 
 // watch is the watch of a region of the person's project.
 func (v *view) watch(region string) (*watch, error) {
-	c, err := v.open(v.person, region)
+	c, err := v.open(region)
 	if err != nil {
 		return nil, err
 	}

@@ -32,23 +32,43 @@ function look() {
 function refresh(id) {
   const row = document.getElementById("lb-" + id);
   const list = document.getElementById("balancers");
-  if (row) htmx.trigger(row, "refresh");
-  if (list && !row) htmx.trigger(list, "refresh");
+  if (row || list) fetchAgain(row || list);
   for (const part of document.querySelectorAll("[data-live]")) {
-    if (part !== list) htmx.trigger(part, "refresh");
+    if (part !== list) fetchAgain(part);
   }
 }
 
 function refreshAll() {
-  for (const part of document.querySelectorAll("[data-live]")) htmx.trigger(part, "refresh");
+  for (const part of document.querySelectorAll("[data-live]")) fetchAgain(part);
 }
+
+// One request at a time for each part; what changes meanwhile is fetched afterwards, by the address that the part has then.
+const fetching = new Set();
+const wanted = new Set();
+
+function fetchAgain(part) {
+  if (fetching.has(part.id)) { wanted.add(part.id); return; }
+  fetching.add(part.id);
+  htmx.trigger(part, "refresh");
+  if (!part.classList.contains("htmx-request")) { // somebody has just clicked here: after that
+    fetching.delete(part.id);
+    setTimeout(() => { const now = document.getElementById(part.id); if (now) fetchAgain(now); }, 150);
+  }
+}
+
+document.addEventListener("htmx:afterRequest", (event) => {
+  const id = event.detail.elt.id;
+  if (!fetching.delete(id) || !wanted.delete(id)) return;
+  const part = document.getElementById(id);
+  if (part) fetchAgain(part);
+});
 
 // A row that is gone: the list is fetched, with its counts.
 document.addEventListener("htmx:beforeSwap", (event) => {
   const target = event.detail.target;
   if (event.detail.xhr.status === 404 && target && target.id && target.id.startsWith("lb-")) {
     event.detail.shouldSwap = false;
-    htmx.trigger("#balancers", "refresh");
+    fetchAgain(document.getElementById("balancers"));
   }
 });
 
@@ -111,6 +131,7 @@ document.addEventListener("input", (event) => {
 
 document.addEventListener("done", (event) => {
   document.getElementById("panes").replaceChildren();
+  if (document.querySelector(".pane-page")) location.assign(document.querySelector("nav.side").dataset.list); // a pane of its own
   say(event.detail.value, "notice");
 });
 
@@ -200,8 +221,11 @@ function count() {
 Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, element) =>
   !(name === "open" && element.matches("details")) && !(name === "checked" && element.matches("[data-one], [data-all]"));
 
+// What is typed while a form's dropdowns are fetched stays as well: the answer knows only what was typed before.
+const own = "[data-one], [data-all], .pane input, .pane textarea";
+
 Idiomorph.defaults.callbacks.beforeNodeMorphed = (element) =>
-  !(element.nodeType === Node.ELEMENT_NODE && element.matches("[data-one], [data-all]"));
+  !(element.nodeType === Node.ELEMENT_NODE && element.matches(own));
 
 document.addEventListener("htmx:afterSettle", count);
 document.addEventListener("visibilitychange", look);
