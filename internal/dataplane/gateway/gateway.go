@@ -39,7 +39,7 @@ type Gateway struct {
 	closed   bool
 
 	exchanges sync.WaitGroup // handlers under way
-	servings  sync.WaitGroup // goroutines of servers
+	servings  sync.WaitGroup // goroutines of servers and outboxes
 }
 
 // New makes a gateway. budget is asked for each connection to a member; those of clients are their owner's. The caller
@@ -136,23 +136,26 @@ func (g *Gateway) Drain(listenerID string) {
 func (g *Gateway) Close(ctx context.Context) {
 	g.mu.Lock()
 	g.closed = true
-	for key, server := range g.servers {
-		delete(g.servers, key)
-		g.servings.Go(server.drain)
-	}
+	servers := slices.Collect(maps.Values(g.servers))
+	clear(g.servers)
 	g.mu.Unlock()
 	stop := context.AfterFunc(ctx, g.closeSessions)
-	g.servings.Wait()
+	var drains sync.WaitGroup
+	for _, server := range servers {
+		drains.Go(server.drain)
+	}
+	drains.Wait()
 	g.exchanges.Wait() // also those that have changed their protocol, of which servers do not know any more
 	stop()
 	g.closeSessions()
+	g.servings.Wait()
 	g.watcher.stop()
 	g.links.close()
 }
 
 func (g *Gateway) closeSessions() {
 	for _, s := range g.all() {
-		_ = s.Close()
+		_ = s.abort()
 	}
 }
 

@@ -33,6 +33,7 @@ type server struct {
 	admitted  chan *session
 	closing   sync.Once
 	closed    chan struct{}
+	silence   time.Duration
 	sessions  int       // guarded by Gateway.mu
 	idleSince time.Time // likewise
 }
@@ -69,7 +70,7 @@ func newServerKey(s *session) serverKey {
 }
 
 func newServer(key serverKey, g *Gateway) *server {
-	s := &server{admitted: make(chan *session, maxAdmitted), closed: make(chan struct{})}
+	s := &server{admitted: make(chan *session, maxAdmitted), closed: make(chan struct{}), silence: key.silence}
 	s.http = http.Server{
 		Handler:                      g,
 		DisableGeneralOptionsHandler: true,
@@ -78,7 +79,6 @@ func newServer(key serverKey, g *Gateway) *server {
 			MaxConcurrentStreams:          maxStreams,
 			MaxReceiveBufferPerConnection: connWindow,
 			MaxReceiveBufferPerStream:     streamWindow,
-			WriteByteTimeout:              key.silence,
 		},
 		MaxHeaderBytes:    h1.MaxHead,
 		ReadHeaderTimeout: key.silence,
@@ -114,7 +114,7 @@ func (s *server) run() {
 	for {
 		select {
 		case c := <-s.admitted:
-			_ = c.Close()
+			_ = c.abort()
 		default:
 			return
 		}

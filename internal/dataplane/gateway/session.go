@@ -19,6 +19,7 @@ type session struct {
 	site    func() *l7.Site
 	metrics func(io.Writer)
 	meter   *meter.Listener
+	outbox  outbox
 
 	mu        sync.Mutex  // guards what follows
 	exchanges []*exchange // under way; each knows its place
@@ -32,15 +33,31 @@ func (s *session) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write counts what goes to the client.
+// Write takes what goes to the client; see [outbox].
 func (s *session) Write(p []byte) (int, error) {
-	n, err := s.Conn.Write(p)
+	n, err := s.outbox.write(s, p)
 	s.meter.BytesOut.Add(uint64(n))
 	return n, err
 }
 
-// Close closes the connection, once.
+// CloseWrite ends what goes to the client, so that it may read all of it. net/http asks for it before it closes a connection on which
+// the client still sends.
+func (s *session) CloseWrite() error {
+	s.outbox.drain()
+	if c, ok := s.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
+
+// Close closes the connection after what was written has gone out, if the client takes it.
 func (s *session) Close() error {
+	s.outbox.drain()
+	return s.abort()
+}
+
+// abort closes the connection, once.
+func (s *session) abort() error {
 	s.mu.Lock()
 	closed := s.closed
 	s.closed = true
@@ -49,7 +66,9 @@ func (s *session) Close() error {
 		return nil
 	}
 	s.gateway.forget(s)
-	return s.Conn.Close()
+	err := s.Conn.Close()
+	s.outbox.end()
+	return err
 }
 
 // enter has the exchange watched and waited for; false when the connection is closed.
@@ -78,6 +97,9 @@ func (s *session) leave(x *exchange) {
 
 // sweep ends the waits of exchanges that have lasted too long. They do not leave meanwhile.
 func (s *session) sweep(now time.Time) {
+	if s.outbox.sweep(now, s.server.silence) {
+		_ = s.abort()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, x := range s.exchanges {
