@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"poise/internal/dataplane"
+	"poise/internal/dataplane/proxyproto"
 )
 
 // checkTCP succeeds when a connection can be opened.
@@ -42,20 +42,17 @@ func (c *connection) Close() error {
 func (c *connection) LocalAddr() net.Addr  { return net.TCPAddrFromAddrPort(netip.AddrPort{}) }
 func (c *connection) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.peer) }
 
-// The headers of the PROXY protocol that say "this connection is my own": no client stands behind it (sections 2.1 and
-// 2.2 of its specification).
-var ownConnection = map[dataplane.ProxyVersion]string{
-	dataplane.ProxyV1: "PROXY UNKNOWN\r\n",
-	dataplane.ProxyV2: "\r\n\r\n\x00\r\nQUIT\n" + "\x20\x00\x00\x00", // version 2, LOCAL; no family; no addresses
-}
-
 // open opens a TCP connection, and says the PROXY header where the pool's members expect one. The caller closes it.
 func open(ctx context.Context, network dataplane.Net, w *way, at netip.AddrPort) (*connection, error) {
 	c, err := dial(ctx, network, unix.SOCK_STREAM, at)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.WriteString(c, ownConnection[w.proxy]); err != nil {
+	if w.proxy == dataplane.NoProxy {
+		return c, nil
+	}
+	own := proxyproto.AppendHeader(nil, w.proxy, netip.AddrPort{}, netip.AddrPort{}, nil)
+	if _, err := c.Write(own); err != nil {
 		_ = c.Close()
 		return nil, err
 	}

@@ -2,12 +2,7 @@ package probe
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"math/big"
 	"net"
 	"net/netip"
 	"os"
@@ -20,6 +15,7 @@ import (
 	"poise/internal/dataplane"
 	"poise/internal/fabric/linux"
 	"poise/internal/testhost"
+	"poise/internal/testpki"
 )
 
 // patience is how long a test waits for what must happen.
@@ -85,33 +81,7 @@ func serve(t *testing.T, handle func(net.Conn)) netip.AddrPort {
 	return netip.MustParseAddrPort(l.Addr().String())
 }
 
-// authority signs the certificates of a test.
-type authority struct {
-	der []byte
-	key *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T) authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return authority{der, key}
-}
-
-// server is the TLS configuration of a member.
-func (a authority) server(protocols ...string) *tls.Config {
-	return &tls.Config{
-		Certificates: []tls.Certificate{{Certificate: [][]byte{a.der}, PrivateKey: a.key}}, NextProtos: protocols,
-	}
+// issued is the TLS configuration of a member with a certificate of that authority.
+func issued(t *testing.T, a *testpki.Authority, protocols ...string) *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{a.Issue(t, "member").TLS()}, NextProtos: protocols}
 }

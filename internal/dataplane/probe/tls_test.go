@@ -11,22 +11,23 @@ import (
 	"testing"
 
 	"poise/internal/dataplane"
+	"poise/internal/testpki"
 )
 
 func TestTLSHello(t *testing.T) {
-	own, other := newAuthority(t), newAuthority(t)
-	verified := &dataplane.ClientTLS{CAs: [][]byte{own.der}}
+	own, other := testpki.NewAuthority(t, "own"), testpki.NewAuthority(t, "other")
+	verified := &dataplane.ClientTLS{CAs: [][]byte{own.Raw}}
 	for _, test := range []struct {
 		name   string
 		pool   *dataplane.ClientTLS
 		member func(net.Conn)
 		want   string // a part of the reason; "": none
 	}{
-		{"any certificate is good where none is asked for", nil, handshake(own.server()), ""},
-		{"the pool's authority", verified, handshake(own.server()), ""},
-		{"another authority", verified, handshake(other.server()), "TLS handshake failed: "},
-		{"the pool's protocols", offering("h2", "http/1.1"), handshake(own.server("h2")), ""},
-		{"no protocol in common", offering("h2"), handshake(own.server("other")), "TLS handshake failed: remote error: no application protocol"},
+		{"any certificate is good where none is asked for", nil, handshake(issued(t, own)), ""},
+		{"the pool's authority", verified, handshake(issued(t, own)), ""},
+		{"another authority", verified, handshake(issued(t, other)), "TLS handshake failed: "},
+		{"the pool's protocols", offering("h2", "http/1.1"), handshake(issued(t, own, "h2")), ""},
+		{"no protocol in common", offering("h2"), handshake(issued(t, own, "other")), "TLS handshake failed: remote error: no application protocol"},
 		{"plaintext", nil, func(c net.Conn) { _, _ = io.WriteString(c, "SSH-2.0-x\r\n") }, "TLS handshake failed: "},
 		{"the member hangs up", nil, func(net.Conn) {}, "TLS handshake failed: the member closed the connection"},
 	} {
@@ -64,8 +65,8 @@ func handshake(config *tls.Config) func(net.Conn) {
 }
 
 func TestHTTPS(t *testing.T) {
-	own, other := newAuthority(t), newAuthority(t)
-	unverifiable := &dataplane.ClientTLS{CAs: [][]byte{other.der}}
+	own, other := testpki.NewAuthority(t, "own"), testpki.NewAuthority(t, "other")
+	unverifiable := &dataplane.ClientTLS{CAs: [][]byte{other.Raw}}
 	for _, test := range []struct {
 		name   string
 		pool   *dataplane.ClientTLS
@@ -73,11 +74,11 @@ func TestHTTPS(t *testing.T) {
 		answer string
 		want   string
 	}{
-		{"good", nil, own.server(), "HTTP/1.1 200 OK\r\n\r\n", ""},
-		{"the certificate is not verified", unverifiable, own.server(), "HTTP/1.1 200 OK\r\n\r\n", ""},
-		{"HTTP/1.1 by ALPN", offering("h2", "http/1.1"), own.server("http/1.1"), "HTTP/1.1 200 OK\r\n\r\n", ""},
-		{"ill", nil, own.server(), "HTTP/1.1 500 Oh\r\n\r\n", "answered 500, expected 200"},
-		{"closed", nil, own.server(), "", "connection closed before an answer"},
+		{"good", nil, issued(t, own), "HTTP/1.1 200 OK\r\n\r\n", ""},
+		{"the certificate is not verified", unverifiable, issued(t, own), "HTTP/1.1 200 OK\r\n\r\n", ""},
+		{"HTTP/1.1 by ALPN", offering("h2", "http/1.1"), issued(t, own, "http/1.1"), "HTTP/1.1 200 OK\r\n\r\n", ""},
+		{"ill", nil, issued(t, own), "HTTP/1.1 500 Oh\r\n\r\n", "answered 500, expected 200"},
+		{"closed", nil, issued(t, own), "", "connection closed before an answer"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			target := serve(t, func(raw net.Conn) {
@@ -96,7 +97,7 @@ func TestHTTPS(t *testing.T) {
 
 func TestHTTPSOverHTTP2(t *testing.T) {
 	var asked string
-	target := serveHTTP2(t, newAuthority(t), func(w http.ResponseWriter, r *http.Request) {
+	target := serveHTTP2(t, testpki.NewAuthority(t, "own"), func(w http.ResponseWriter, r *http.Request) {
 		asked = r.Method + " " + r.RequestURI + " " + r.Proto + " " + r.Host + " " + r.UserAgent()
 		w.WriteHeader(http.StatusAccepted)
 	})
@@ -113,13 +114,13 @@ func TestHTTPSOverHTTP2(t *testing.T) {
 	}
 }
 
-func serveHTTP2(t *testing.T, a authority, handle http.HandlerFunc) netip.AddrPort {
+func serveHTTP2(t *testing.T, a *testpki.Authority, handle http.HandlerFunc) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.30.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: handle, TLSConfig: a.server("h2")}
+	server := &http.Server{Handler: handle, TLSConfig: issued(t, a, "h2")}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.ServeTLS(l, "", "") }()
 	t.Cleanup(func() { _ = server.Close(); <-done })

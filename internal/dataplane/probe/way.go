@@ -74,8 +74,8 @@ func newWay(from origin, check check) *way {
 	return w
 }
 
-// newTLS makes the configuration of a check's handshakes. It is the pool's where members speak TLS with clients' bytes
-// too; an HTTPS check never verifies the certificate.
+// newTLS makes the configuration of a check's handshakes: the pool's, where its members speak TLS with the load balancer. An
+// HTTPS check never verifies the certificate. Each handshake is a whole one, as a resumed one says less about the member.
 func newTLS(pool *dataplane.ClientTLS, check dataplane.MonitorType) (*tls.Config, error) {
 	if pool == nil {
 		pool = &dataplane.ClientTLS{}
@@ -85,7 +85,11 @@ func newTLS(pool *dataplane.ClientTLS, check dataplane.MonitorType) (*tls.Config
 		unverified.CAs, unverified.Revocations = nil, nil
 		pool = &unverified
 	}
-	return tlsconf.Client(pool, "")
+	config, err := tlsconf.Client(pool, "")
+	if err == nil {
+		config.ClientSessionCache = nil
+	}
+	return config, err
 }
 
 func (w *way) monitorType() dataplane.MonitorType {
