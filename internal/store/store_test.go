@@ -216,47 +216,64 @@ func TestListIsOfTheProject(t *testing.T) {
 	})
 }
 
-// Many writers in several processes (stores of their own on one database) lose no update of one load balancer.
+// TestConcurrentChangesAllCount has 51 writers in several processes (stores of their own on one database) lose no update.
 func TestConcurrentChangesAllCount(t *testing.T) {
-	const stores, writers, changes = 3, 4, 5
-	databasetest.Each(t, func(t *testing.T, db *database.DB) {
-		s := newStore(t, db)
-		id := create(t, s, "p").Tree.ID
-		pool := populate(t, s, id)
-		var wg sync.WaitGroup
-		for store := range stores {
-			s := newStore(t, db)
-			for writer := range writers {
-				wg.Go(func() {
-					for i := range changes {
-						n := 100 + (store*writers+writer)*changes + i
-						_, err := s.Change(t.Context(), id, func(tree *lb.LoadBalancer) error {
-							_, err := tree.CreateMember(pool, member(n))
-							return err
+	const stores, writers, changes = 3, 17, 2 // of each
+	for name, balancers := range map[string]int{"one load balancer": 1, "many load balancers": 10} {
+		t.Run(name, func(t *testing.T) {
+			databasetest.Each(t, func(t *testing.T, db *database.DB) {
+				s := newStore(t, db)
+				ids, pools := make([]string, balancers), make([]string, balancers)
+				for i := range ids {
+					ids[i] = create(t, s, "p").Tree.ID
+					pools[i] = populate(t, s, ids[i])
+				}
+				var wg sync.WaitGroup
+				for store := range stores {
+					s := newStore(t, db)
+					for writer := range writers {
+						n := store*writers + writer
+						wg.Go(func() {
+							for i := range changes {
+								addMember(t, s, ids[n%balancers], pools[n%balancers], 100+n*changes+i)
+							}
 						})
-						if err != nil {
-							t.Error(err)
-						}
 					}
-				})
-			}
-			wg.Go(func() {
-				for range changes {
-					_, err := s.Observe(t.Context(), id, func(now lb.Snapshot) lb.Observation {
-						return lb.Observation{Applied: now.Tree.Generation}
-					})
-					if err != nil {
-						t.Error(err)
-					}
+					wg.Go(func() { observeAll(t, s, ids) })
+				}
+				wg.Wait()
+				total := 0
+				for _, id := range ids {
+					total += len(reread(t, db, id).Tree.Pools[0].Members)
+				}
+				if want := 2*balancers + stores*writers*changes; total != want {
+					t.Errorf("%d members, want %d", total, want)
 				}
 			})
-		}
-		wg.Wait()
-		got := reread(t, db, id)
-		if want := 2 + stores*writers*changes; len(got.Tree.Pools[0].Members) != want {
-			t.Errorf("%d members, want %d", len(got.Tree.Pools[0].Members), want)
-		}
+		})
+	}
+}
+
+func addMember(t *testing.T, s *Store, id, pool string, n int) {
+	_, err := s.Change(t.Context(), id, func(tree *lb.LoadBalancer) error {
+		_, err := tree.CreateMember(pool, member(n))
+		return err
 	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// observeAll acknowledges what load balancers have come to.
+func observeAll(t *testing.T, s *Store, ids []string) {
+	for _, id := range ids {
+		_, err := s.Observe(t.Context(), id, func(now lb.Snapshot) lb.Observation {
+			return lb.Observation{Applied: now.Tree.Generation}
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // Readers get a tree of one moment while others keep changing it, in their own process and in another.
