@@ -25,6 +25,7 @@ import (
 	"poise/internal/console"
 	"poise/internal/control"
 	"poise/internal/database"
+	"poise/internal/dataplane/accesslog"
 	"poise/internal/fabric"
 	"poise/internal/fabric/linux"
 	"poise/internal/fabric/loopback"
@@ -122,16 +123,18 @@ func serve(ctx context.Context, c config.Config, out io.Writer) (err error) {
 
 // house is the wired rooms.
 type house struct {
-	identity *keystone.Service
-	network  *neutron.Service
-	compute  *nova.Service
-	secrets  *barbican.Service
-	control  *control.Control
-	node     *node.Node
-	console  *console.Console
-	handler  http.Handler
-	isNew    bool // clouds.yaml was made just now
-	log      *slog.Logger
+	identity  *keystone.Service
+	network   *neutron.Service
+	compute   *nova.Service
+	secrets   *barbican.Service
+	balancers *octavia.API
+	control   *control.Control
+	node      *node.Node
+	accessLog *accesslog.Sink
+	console   *console.Console
+	handler   http.Handler
+	isNew     bool // clouds.yaml was made just now
+	log       *slog.Logger
 }
 
 func build(ctx context.Context, c config.Config, db *database.DB, network fabric.Fabric, engines *node.Engines, log *slog.Logger) (*house, error) {
@@ -178,11 +181,14 @@ func build(ctx context.Context, c config.Config, db *database.DB, network fabric
 	balancers.OnChange(h.control.Changed)
 	h.secrets.OnChange(h.control.SecretsChanged)
 	h.network.OnAttachmentChange(h.control.AttachmentChanged)
-	h.handler = h.routes(c.PublicURL, octavia.New(octavia.Config{
+	h.accessLog = accesslog.NewSink(filepath.Join(c.DataDir, "access-log"), log)
+	h.node.LogTo(h.accessLog)
+	h.balancers = octavia.New(octavia.Config{
 		Control: h.control, Past: h.control, Certificates: certificate.Checker(resolver), Quotas: balancers, Offers: balancers, Verifier: h.identity,
 		PublicURL: c.PublicURL + "/load-balancer", IdentityURL: h.identity.URL(), Log: log,
-		Watch: h.control.Watch, RBAC: octavia.RBAC(c.Octavia.RBAC), EnforceScope: c.Octavia.EnforceScope,
-	}))
+		Watch: h.control.Watch, FollowLog: h.control.FollowLog, RBAC: octavia.RBAC(c.Octavia.RBAC), EnforceScope: c.Octavia.EnforceScope,
+	})
+	h.handler = h.routes(c.PublicURL)
 	return h, h.openConsole(c)
 }
 
@@ -220,7 +226,7 @@ func firstAccounts(ctx context.Context, c config.Config, identity *keystone.Serv
 }
 
 // routes puts every API below its prefix.
-func (h *house) routes(publicURL string, balancers *octavia.API) http.Handler {
+func (h *house) routes(publicURL string) http.Handler {
 	mux := http.NewServeMux()
 	mount := func(prefix string, api http.Handler) {
 		mux.Handle(prefix+"/", http.StripPrefix(prefix, api))
@@ -231,7 +237,7 @@ func (h *house) routes(publicURL string, balancers *octavia.API) http.Handler {
 	mount("/compute", rest.Authenticate(h.identity, h.identity.URL(), h.compute.Handler()))
 	mount("/image", rest.Authenticate(h.identity, h.identity.URL(), h.compute.ImageHandler(publicURL+"/image")))
 	mount("/key-manager", rest.Authenticate(h.identity, h.identity.URL(), h.secrets.Handler()))
-	mount("/load-balancer", balancers.Handler())
+	mount("/load-balancer", h.balancers.Handler())
 	mux.HandleFunc("GET /healthcheck", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, "OK")
@@ -246,6 +252,7 @@ func (h *house) run(ctx context.Context, listener net.Listener) error {
 	server.RegisterOnShutdown(func() { // streams would last
 		h.console.Close()
 		h.control.EndWatches()
+		h.balancers.EndLogs()
 	})
 	tasks, stopTasks := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopTasks()
@@ -254,6 +261,7 @@ func (h *house) run(ctx context.Context, listener net.Listener) error {
 	h.network.AwaitStart(ctx)
 	group.Go(func() error { return h.identity.Run(failed) })
 	group.Go(func() error { return h.compute.Run(failed) })
+	group.Go(func() error { return h.accessLog.Run(failed) })
 	group.Go(func() error { return h.node.Run(failed) })
 	group.Go(func() error { return h.control.Run(failed) })
 	group.Go(func() error {

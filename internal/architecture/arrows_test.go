@@ -51,12 +51,15 @@ var arrows = map[string][]string{
 	"internal/database/databasetest": {"internal/database"},
 
 	// The stream of intent: wire, control with store, node with data plane. Traffic touches none of them.
-	"internal/octavia":     {"internal/lb", "internal/rest", "internal/telemetry"},
+	"internal/octavia":     {"internal/lb", "internal/rest", "internal/telemetry", "internal/dataplane/accesslog"},
 	"internal/telemetry":   {"internal/lb"},
 	"internal/certificate": {"internal/lb", "internal/rest", "internal/dataplane"},
 	"internal/store":       {"internal/lb", "internal/database"},
 	"internal/link":        {"internal/dataplane", "internal/dataplane/accesslog", "internal/fabric"},
-	"internal/control":     {"internal/lb", "internal/store", "internal/link", "internal/dataplane", "internal/fabric", "internal/rest", "internal/telemetry"},
+	"internal/control": {
+		"internal/lb", "internal/store", "internal/link", "internal/dataplane", "internal/dataplane/accesslog", "internal/fabric",
+		"internal/rest", "internal/telemetry",
+	},
 	"internal/node": {
 		"internal/link", "internal/dataplane", "internal/dataplane/probe", "internal/dataplane/proxy", "internal/dataplane/datagram",
 		"internal/dataplane/accesslog", "internal/fabric",

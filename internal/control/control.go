@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"poise/internal/dataplane/accesslog"
 	"poise/internal/fabric"
 	"poise/internal/lb"
 	"poise/internal/link"
@@ -288,6 +289,11 @@ func (c *Control) VIPOptionsVisible(ctx context.Context, caller rest.Caller, opt
 // Counters reads the statistics of a load balancer's listeners by their ids.
 func (c *Control) Counters(ctx context.Context, id string) (map[string]lb.Counters, error) {
 	return c.stats.read(ctx, id)
+}
+
+// FollowLog follows the access log of a listener until ctx ends; nil when it is not served.
+func (c *Control) FollowLog(ctx context.Context, loadBalancerID, listenerID string) *accesslog.Follower {
+	return c.node.FollowLog(ctx, loadBalancerID, listenerID)
 }
 
 // Create allocates the VIP and makes the load balancer. A crash between the two leaves a port without a load balancer,

@@ -23,6 +23,7 @@ type Config struct {
 	Control      Control
 	Watch        Watch
 	Past         Past
+	FollowLog    FollowLog
 	Certificates Certificates
 	Quotas       Quotas
 	Offers       Offers
@@ -38,12 +39,13 @@ type Config struct {
 // API serves the Octavia v2 API.
 type API struct {
 	Config
+	followers *followers
 }
 
 // New makes an API.
 func New(c Config) *API {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
-	return &API{Config: c}
+	return &API{Config: c, followers: newFollowers()}
 }
 
 // Handler serves the API at the root: whoever mounts it below a prefix strips that prefix. It expects [rest.Frame]
