@@ -139,6 +139,7 @@ type member struct {
 	mu       sync.Mutex // guards what follows
 	raw      []*bytes.Buffer
 	messages []string // as net/http reads them
+	hosts    string   // of the messages, one after the other
 	hops     []string // fields that must not have come
 }
 
@@ -200,6 +201,7 @@ func (m *member) note(r *http.Request, body string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.messages = append(m.messages, message(r.Method+" "+r.RequestURI, body))
+	m.hosts += r.Host
 	for _, name := range []string{"Keep-Alive", "Proxy-Connection", "Te", "Proxy-Authorization", "Http2-Settings"} {
 		if r.Header.Get(name) != "" {
 			m.hops = append(m.hops, name)
@@ -418,6 +420,14 @@ func TestCorpus(t *testing.T) {
 		}
 		seen[c.raw+c.method] = c.name
 	}
+	for _, c := range http2Cases {
+		key := fmt.Sprint(c.fields, c.data, c.trailers)
+		if other, twice := seen[key]; twice {
+			t.Errorf("%s is %s", c.name, other)
+		}
+		seen[key] = c.name
+	}
+	t.Logf("%d cases", len(seen))
 	if len(seen) < 200 {
 		t.Errorf("%d cases", len(seen))
 	}
