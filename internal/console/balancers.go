@@ -50,6 +50,7 @@ type row struct {
 	address string // the floating IP's
 	opened  *opened
 	members []member // of the opened pool
+	traffic *traffic // of the opened tab
 }
 
 func (r row) path(parts ...string) string {
@@ -208,6 +209,11 @@ func (v *view) expand(r row, w *watch, o opened) (row, error) {
 		o.tab = tabDetails
 	}
 	r.opened = &o
+	if o.tab == tabTraffic {
+		var err error
+		r.traffic, err = v.traffic(r.balancer, w)
+		return r, err
+	}
 	if _, ok := r.pool(o.pool); !ok || o.tab != tabPools {
 		o.pool = ""
 		return r, nil
@@ -222,9 +228,10 @@ const (
 	tabDetails   = "details"
 	tabListeners = "listeners"
 	tabPools     = "pools"
+	tabTraffic   = "traffic"
 )
 
-var tabs = []string{tabDetails, tabListeners, tabPools}
+var tabs = []string{tabDetails, tabListeners, tabPools, tabTraffic}
 
 // matches tells whether any of what the row shows has the filter's words in it.
 func (r row) matches(filter string) bool {

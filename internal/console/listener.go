@@ -18,6 +18,9 @@ var listenerProtocols = same("TCP", "UDP", "HTTP", "HTTPS", "TERMINATED_HTTPS", 
 // terminated is the protocol of listeners that need a certificate.
 const terminated = "TERMINATED_HTTPS"
 
+// speaksHTTP tells whether the listener can have L7 policies.
+func (l listener) speaksHTTP() bool { return l.Protocol == "HTTP" || l.Protocol == terminated }
+
 // withNone puts the choice of nothing before the lines of a dropdown.
 func withNone(label string, options []option) []option {
 	return append([]option{{"", label}}, options...)

@@ -16,6 +16,8 @@ const (
 	maxWaiting = 64
 	// heartbeat is the pause between two signs of life to a page, at which its session is looked at as well.
 	heartbeat = 20 * time.Second
+	// counting is the pause between two looks of a page at its charts, which have a point every 10 s.
+	counting = 10 * time.Second
 )
 
 var streamPages = []page{{method: "GET", pattern: "/events", handle: (*view).events, live: true}}
@@ -87,8 +89,14 @@ func (v *view) events() error {
 	}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	count := time.NewTicker(counting)
+	defer count.Stop()
 	for {
 		select {
+		case <-count.C:
+			if v.say("event: numbers\ndata: \n\n") != nil {
+				return nil
+			}
 		case <-s.wake:
 			ids, resync, ended := s.take()
 			if ended || v.tell(ids, resync) != nil {
