@@ -48,7 +48,7 @@ type handshakes struct {
 // handshake is one of them. Its descriptor stays its loop's.
 type handshake struct {
 	owner  *handshakes
-	socket tlsSocket
+	socket *tlsSocket
 	conn   *tls.Conn
 	done   func(handshakeResult)
 	timer  *time.Timer
@@ -79,11 +79,11 @@ func newHandshakes(processors int) *handshakes {
 // counted from the start.
 func (hs *handshakes) start(fd int32, config *tls.Config, isClient bool, timeout time.Duration, done func(handshakeResult)) *handshake {
 	h := &handshake{owner: hs, done: done, events: make(chan struct{}, 1)}
-	h.socket = tlsSocket{fd: fd, handshake: h}
+	h.socket = &tlsSocket{fd: fd, handshake: h}
 	if isClient {
-		h.conn = tls.Client(&h.socket, config)
+		h.conn = tls.Client(h.socket, config)
 	} else {
-		h.conn = tls.Server(&h.socket, config)
+		h.conn = tls.Server(h.socket, config)
 	}
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
@@ -186,7 +186,7 @@ func (h *handshake) run() {
 		h.finish(handshakeResult{err: err})
 		return
 	}
-	h.finish(handshakeResult{stream: newTLSStream(h.conn, &h.socket)})
+	h.finish(handshakeResult{stream: newTLSStream(h.conn, h.socket)})
 }
 
 // wait lets others calculate until something happens to the descriptor.

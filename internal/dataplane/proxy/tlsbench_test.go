@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -138,6 +140,90 @@ func serveLoop(lfd int, hs *handshakes, config *tls.Config, stop, ended chan str
 			}
 		}
 	}
+}
+
+// BenchmarkTLSBulk is the CPU time of both ends per GB, received or sent in an event loop or by a goroutine.
+func BenchmarkTLSBulk(b *testing.B) {
+	for _, kind := range []string{"loop", "goroutine"} {
+		for _, direction := range []string{"receive", "send"} {
+			b.Run(kind+"/"+direction, func(b *testing.B) {
+				server, client := serverAndClient(b)
+				client.DynamicRecordSizingDisabled = true
+				fd, far := tlsPair(b)
+				_ = far.SetDeadline(time.Time{})
+				c := tls.Client(far, client)
+				go carry(c, direction == "receive")
+				buffer := make([]byte, bufferSize)
+				b.SetBytes(bufferSize)
+				if kind == "goroutine" {
+					file := os.NewFile(uintptr(fd), "")
+					near, _ := net.FileConn(file)
+					_ = file.Close()
+					s := tls.Server(near, server)
+					bulkByGoroutine(b, s, direction, buffer)
+					return
+				}
+				hs := newHandshakes(2)
+				l := newTLSLoop(b, fd)
+				r := l.shake(hs, server, false)
+				bulkInLoop(b, l, r.stream, direction, buffer)
+				l.close()
+			})
+		}
+	}
+}
+
+func carry(c *tls.Conn, send bool) {
+	if !send {
+		_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{c}, make([]byte, bufferSize))
+		return
+	}
+	for p := make([]byte, bufferSize); ; {
+		if _, err := c.Write(p); err != nil {
+			return
+		}
+	}
+}
+
+func bulkByGoroutine(b *testing.B, s *tls.Conn, direction string, buffer []byte) {
+	defer s.Close()
+	before := cpuTime()
+	for range b.N {
+		var err error
+		if direction == "send" {
+			_, err = s.Write(buffer)
+		} else {
+			_, err = io.ReadFull(s, buffer)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(cpuTime()-before)/float64(b.N)/bufferSize, "cpu-s/GB")
+}
+
+func bulkInLoop(b *testing.B, l *tlsLoop, s *tlsStream, direction string, buffer []byte) {
+	before := cpuTime()
+	for n := 0; n < b.N*bufferSize; {
+		var m int
+		var errno syscall.Errno
+		if direction == "send" {
+			m, errno = s.write(buffer)
+			if errno == 0 && s.pending() {
+				errno = s.flush()
+			}
+		} else {
+			m, errno = s.read(buffer)
+		}
+		n += m
+		if errno == syscall.EAGAIN {
+			l.wait()
+			s.ready(false)
+		} else if errno != 0 {
+			b.Fatal(errno)
+		}
+	}
+	b.ReportMetric(float64(cpuTime()-before)/float64(b.N)/bufferSize, "cpu-s/GB")
 }
 
 func cpuTime() int64 {

@@ -13,7 +13,8 @@ type tlsSocket struct {
 	fd        int32
 	handshake *handshake // nil afterwards
 	conn      net.Conn   // of goroutines that took the connection over; otherwise nil
-	unsent    []byte     // ciphertext that waits
+	unsent    []byte     // ciphertext that waits, in waiting
+	waiting   *[tlsBufferSize]byte
 	drained   bool       // nothing is there to read until the next event
 	hup       bool       // the peer has closed or reset: read on until the end
 	ended     bool       // the end was read
@@ -89,7 +90,11 @@ func (s *tlsSocket) Write(p []byte) (int, error) {
 	if len(s.unsent)+len(rest) > maxUnsent {
 		return 0, syscall.ENOBUFS
 	}
-	s.unsent = append(s.unsent, rest...)
+	if len(rest) > 0 && s.waiting == nil {
+		s.waiting = tlsBuffers.Get().(*[tlsBufferSize]byte)
+		s.unsent = s.waiting[:0]
+	}
+	s.unsent = append(s.unsent, rest...) // which has room for maxUnsent
 	return len(p), nil
 }
 
@@ -123,8 +128,17 @@ func (s *tlsSocket) flush() syscall.Errno {
 		}
 		s.unsent = s.unsent[n:]
 	}
-	s.unsent = nil
+	s.release()
 	return 0
+}
+
+// release gives the buffer back, with what is in it.
+func (s *tlsSocket) release() {
+	s.unsent = nil
+	if s.waiting != nil {
+		tlsBuffers.Put(s.waiting)
+		s.waiting = nil
+	}
 }
 
 // Close is for goroutines; an event loop closes its sockets itself.

@@ -33,12 +33,14 @@ type tlsStream struct {
 	socket *tlsSocket
 	peer   *tlsconf.Peer
 	// err is why the stream failed; nil while it has not, and after an orderly end.
-	err error
+	err  error
+	lent *[tlsBufferSize]byte // what conn reads into; nil while nothing is there
 }
 
 func newTLSStream(conn *tls.Conn, socket *tlsSocket) *tlsStream {
 	socket.handshake = nil
 	socket.drained = false
+	forgetHandshake(conn)
 	return &tlsStream{conn: conn, socket: socket, peer: tlsconf.NewPeer(conn.ConnectionState())}
 }
 
@@ -52,21 +54,26 @@ func (s *tlsStream) ready(ended bool) {
 // read gives plaintext. It is 0 at the end of the stream (see truncated) and EAGAIN when nothing is there; EPROTO is a violation of TLS or
 // an alert of the peer.
 func (s *tlsStream) read(p []byte) (int, syscall.Errno) {
+	if s.err != nil {
+		return 0, errnoOf(s.err)
+	}
+	s.lend()
 	n := 0
 	for n < len(p) {
-		if s.err != nil {
-			return n, s.orElse(n, errnoOf(s.err))
-		}
 		m, err := s.conn.Read(p[n:])
 		n += m
 		switch {
 		case err == nil:
 		case errors.Is(err, errWouldBlock):
+			s.takeBack()
 			return n, s.orElse(n, syscall.EAGAIN)
-		case errors.Is(err, io.EOF):
-			return n, 0 // crypto/tls says it again
+		case errors.Is(err, io.EOF): // it is said again
+			s.giveUp()
+			return n, 0
 		default:
 			s.err = err
+			s.giveUp()
+			return n, s.orElse(n, errnoOf(err))
 		}
 	}
 	return n, 0
@@ -110,6 +117,12 @@ func (s *tlsStream) pending() bool { return len(s.socket.unsent) > 0 }
 // closeNotify tells the peer that nothing more will be written. It may leave ciphertext pending.
 func (s *tlsStream) closeNotify() { _ = s.conn.CloseWrite() }
 
+// release gives back the buffers that the stream holds, before it is forgotten.
+func (s *tlsStream) release() {
+	s.giveUp()
+	s.socket.release()
+}
+
 // leaveLoop makes a connection for goroutines out of the stream. It takes the socket over, which is in no loop's epoll instance any more.
 func (s *tlsStream) leaveLoop() (*tls.Conn, error) {
 	file := os.NewFile(uintptr(s.socket.fd), "TLS connection")
@@ -123,7 +136,7 @@ func (s *tlsStream) leaveLoop() (*tls.Conn, error) {
 			_ = conn.Close()
 			return nil, fmt.Errorf("rest of the handshake: %w", err)
 		}
-		s.socket.unsent = nil
+		s.socket.release()
 	}
 	s.socket.conn = conn
 	return s.conn, nil

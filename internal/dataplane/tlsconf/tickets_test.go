@@ -97,8 +97,10 @@ func TestResumedSessionsKeepTheCertificate(t *testing.T) {
 func TestTicketsOfOtherListeners(t *testing.T) {
 	c := serverTLS(t, testpki.NewAuthority(t, "ca").Issue(t, "www"))
 	client := visitor(tls.VersionTLS13, testpki.Pair{})
-	if resumes(t, newServer(t, c), client) || resumes(t, newServer(t, c), client) {
-		t.Error("a ticket of one listener is good at another")
+	for range 2 {
+		if resumes(t, newServer(t, c), client) {
+			t.Error("a ticket of one listener is good at another")
+		}
 	}
 }
 
