@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/tls"
+	"net"
 	"slices"
 	"time"
 
@@ -76,7 +77,7 @@ func (s *session) shaken(result handshakeResult) {
 	s.side.secure(s.loop, result.stream)
 	s.phase = awaiting
 	if s.client.TLS.Protocol == "h2" || s.setup.gateway {
-		s.passOver()
+		s.passOver(func() (net.Conn, error) { return result.stream.leaveLoop() })
 		return
 	}
 	s.run()
@@ -126,6 +127,3 @@ func (c *conn) shaken(result handshakeResult) {
 	c.sides[kindMember].secure(c.loop, result.stream)
 	c.reached()
 }
-
-// passOver is a placeholder until the gateway is there.
-func (s *session) passOver() { s.run() }

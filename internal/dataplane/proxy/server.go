@@ -11,9 +11,11 @@
 package proxy
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -24,6 +26,7 @@ import (
 
 	"poise/internal/dataplane"
 	"poise/internal/dataplane/accesslog"
+	"poise/internal/dataplane/gateway"
 	"poise/internal/dataplane/l7"
 	"poise/internal/dataplane/meter"
 	"poise/internal/dataplane/tlsconf"
@@ -38,6 +41,10 @@ type Server struct {
 	net    dataplane.Net
 	log    *slog.Logger
 	engine *Engine
+
+	gateway *gateway.Gateway
+	passing sync.WaitGroup // connections on their way to it
+	metrics func(io.Writer)
 
 	mu        sync.Mutex // guards what follows; no loop takes it
 	closed    bool
@@ -55,12 +62,15 @@ type memberKey struct{ poolID, memberID string }
 // once. The caller closes the server, before its engine.
 func New(network dataplane.Net, log *slog.Logger, engine *Engine) *Server {
 	return &Server{
-		net: network, log: log, engine: engine,
+		net: network, log: log, engine: engine, gateway: gateway.New(log, engine),
 		listeners: map[string]*listener{},
 		pools:     map[string]*pool{},
 		down:      map[memberKey]bool{},
 	}
 }
+
+// ServeMetrics has PROMETHEUS listeners answer with what write writes. It is called before the first Apply.
+func (s *Server) ServeMetrics(write func(io.Writer)) { s.metrics = write }
 
 // Apply serves cfg on the addresses in bind instead of what was served before. Sockets that stay the same stay open.
 // Established connections go on undisturbed, even those of a listener or a member that is gone. A listener that cannot be
@@ -97,6 +107,7 @@ func (s *Server) shutUnwanted(wanted map[string]dataplane.Listener, bind []netip
 		})
 		if !ok && !ln.removed.Swap(true) {
 			s.removed = append(s.removed, id)
+			s.gateway.Drain(id)
 			left = true
 		}
 	}
@@ -169,6 +180,7 @@ func (s *Server) setup(ln *listener, l *dataplane.Listener) (*setup, error) {
 			return nil, fmt.Errorf("TLS: %w", err)
 		}
 	}
+	setup.gateway = l.Protocol == dataplane.Prometheus
 	for _, p := range pools {
 		setup.gateway = setup.gateway || p.OffersHTTP2
 	}
@@ -288,4 +300,8 @@ func (s *Server) Close() {
 		}
 		l.idle.keep(func(u *upstream) bool { return u.server != s })
 	})
+	s.passing.Wait()
+	atOnce, stop := context.WithCancel(context.Background())
+	stop()
+	s.gateway.Close(atOnce)
 }

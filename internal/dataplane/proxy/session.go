@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"net"
+
 	"poise/internal/dataplane/accesslog"
 	"poise/internal/dataplane/l7"
 )
@@ -57,9 +59,14 @@ func (l *loop) beginSession(a accepted) {
 	s.client = l7.Client{Address: a.client, Local: a.local}
 	s.side = side{fd: a.fd, activeMs: l.nowMs, readable: true, writable: true}
 	s.place, s.generation = l.sessions.put(s)
-	s.phase = awaiting
-	if a.setup.site.TLS != nil {
+	switch {
+	case a.setup.site.TLS != nil:
 		s.shake()
+	case a.setup.gateway:
+		s.passOver(func() (net.Conn, error) { return connOf(a.fd) })
+		return
+	default:
+		s.phase = awaiting
 	}
 	s.run()
 }
