@@ -87,30 +87,30 @@ func (s *Server) Apply(cfg *dataplane.Config, bind []netip.Addr) map[string]data
 }
 
 // setPools makes the balancers of the pools that the listeners use out of the ones before, and tells them what is known
-// of their members' health.
+// of their members' health. It returns those pools.
 func (s *Server) setPools(all []dataplane.Pool, wanted map[string]*dataplane.Listener) map[string]*dataplane.Pool {
-	used := map[string]*dataplane.Pool{}
+	isUsed := map[string]bool{}
 	for _, l := range wanted {
-		if i := slices.IndexFunc(all, func(p dataplane.Pool) bool { return p.ID == l.PoolID }); i >= 0 {
-			used[l.PoolID] = &all[i]
-		}
+		isUsed[l.PoolID] = true
 	}
+	used := map[string]*dataplane.Pool{}
 	next := map[string]*balance.Balancer{}
-	for id, p := range used {
-		next[id] = balance.New(*p, s.pools[id])
+	down := map[memberKey]bool{}
+	for i := range all {
+		p := &all[i]
+		if !isUsed[p.ID] {
+			continue
+		}
+		used[p.ID], next[p.ID] = p, balance.New(*p, s.pools[p.ID])
 		for _, m := range p.Members {
-			next[id].SetDown(m.ID, s.down[memberKey{id, m.ID}])
+			if key := (memberKey{p.ID, m.ID}); s.down[key] {
+				down[key] = true
+				next[p.ID].SetDown(m.ID, true)
+			}
 		}
 	}
-	s.pools = next
-	maps.DeleteFunc(s.down, func(key memberKey, _ bool) bool { return !isMember(all, key) })
+	s.pools, s.down = next, down
 	return used
-}
-
-func isMember(pools []dataplane.Pool, key memberKey) bool {
-	return slices.ContainsFunc(pools, func(p dataplane.Pool) bool {
-		return p.ID == key.poolID && slices.ContainsFunc(p.Members, func(m dataplane.Member) bool { return m.ID == key.memberID })
-	})
 }
 
 // newSetup makes what a listener needs of the configuration, and adds the keys of its members to meters.

@@ -4,11 +4,34 @@ import (
 	"container/heap"
 	"context"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// maxConcurrentChecks of one load balancer are under way; further ones wait for their turn, the longest due first.
-const maxConcurrentChecks = 128
+const (
+	// maxConcurrentChecks of one load balancer are under way; further ones wait for their turn, the longest due first. Members
+	// that do not answer keep theirs until the timeout, and the more there are of them, the sooner it should be known.
+	maxConcurrentChecks = 1024
+	// descriptorShare is the part of the process's descriptors that the checks of all load balancers may have, one in so many.
+	descriptorShare = 16
+	// shareRetry is when a prober looks again whether others have left it something of that.
+	shareRetry = 10 * time.Millisecond
+)
+
+// underWay counts the checks of all probers.
+var underWay atomic.Int64
+
+// maxUnderWay is how many of them there may be.
+var maxUnderWay = sync.OnceValue(func() int64 {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return maxConcurrentChecks
+	}
+	return int64(min(limit.Cur, 1<<30)) / descriptorShare
+})
 
 // turn is a member's place in the schedule. Times are of the start of a check, so that slow checks are as frequent as
 // others.
@@ -67,6 +90,9 @@ func (p *Prober) startDue() (wait time.Duration, any bool) {
 		if wait := m.turn.due.Sub(now); wait > 0 {
 			return wait, true
 		}
+		if underWay.Load() >= maxUnderWay() {
+			return shareRetry, true
+		}
 		heap.Pop(&p.queue)
 		p.start(m, now)
 	}
@@ -78,6 +104,7 @@ func (p *Prober) start(m *member, now time.Time) {
 	var ctx context.Context
 	ctx, m.turn.stop = context.WithDeadline(p.ctx, now.Add(m.way.monitor.Timeout))
 	p.running++
+	underWay.Add(1)
 	p.wg.Go(func() {
 		err := m.way.check(ctx, p.net, m.way, m.probe)
 		p.end(m, now, err)
@@ -91,6 +118,7 @@ func (p *Prober) end(m *member, began time.Time, err error) {
 	m.turn.stop()
 	m.turn.stop = nil
 	p.running--
+	underWay.Add(-1)
 	signal(p.stir)
 	if m.turn.over || p.ctx.Err() != nil {
 		return

@@ -26,7 +26,7 @@ func checkTLSHello(ctx context.Context, network dataplane.Net, w *way, at netip.
 	if err != nil {
 		return err
 	}
-	return c.NetConn().Close()
+	return c.Close()
 }
 
 // checkHTTPS is checkHTTP over TLS, with HTTP/2 where the member prefers that of what the pool offers.
