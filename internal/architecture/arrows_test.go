@@ -62,7 +62,7 @@ var arrows = map[string][]string{
 	},
 	"internal/node": {
 		"internal/link", "internal/dataplane", "internal/dataplane/probe", "internal/dataplane/proxy", "internal/dataplane/datagram",
-		"internal/dataplane/accesslog", "internal/fabric",
+		"internal/dataplane/accesslog", "internal/dataplane/exposition", "internal/fabric",
 	},
 
 	// The neighbours do not know each other; each declares what it needs of another as an interface.

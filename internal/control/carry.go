@@ -1,8 +1,6 @@
 package control
 
 import (
-	"fmt"
-	"slices"
 	"time"
 
 	"poise/internal/lb"
@@ -23,29 +21,8 @@ func uncarried(t *lb.LoadBalancer, ring *keyring) map[string]string {
 		if l.Protocol == lb.TerminatedHTTPS && len(l.References().Certificates) == 0 {
 			reasons[l.ID] = "the listener has no certificate any more"
 		}
-		if reason := notYet(t, l); reason != "" {
-			reasons[l.ID] = reason
-		}
 	}
 	return reasons
-}
-
-// notYet says why the data plane cannot serve a listener so far, "" when it can.
-var notYet = func(t *lb.LoadBalancer, l *lb.Listener) string {
-	if slices.Contains([]lb.Protocol{lb.TerminatedHTTPS, lb.Prometheus}, l.Protocol) {
-		return fmt.Sprintf("poise does not carry %s listeners yet", l.Protocol)
-	}
-	for _, id := range l.PoolIDs() {
-		p, err := t.Pool(id)
-		switch {
-		case err != nil:
-		case p.Protocol == lb.Proxy || p.Protocol == lb.ProxyV2:
-			return fmt.Sprintf("poise does not carry %s pools yet", p.Protocol)
-		case p.TLSEnabled:
-			return "poise does not speak TLS to members yet"
-		}
-	}
-	return ""
 }
 
 // doubtful are a tree's listeners and pools that are served although something is wrong, by id, and what.

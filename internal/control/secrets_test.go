@@ -1,12 +1,18 @@
 package control_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -206,4 +212,50 @@ func TestMissingAuthorityKeepsMembersFromBeingUsed(t *testing.T) {
 			t.Errorf("pool %+v", p)
 		}
 	}
+}
+
+// TestHandshakeShowsTheNewestCertificate goes through the real data plane: a rotated secret shows in the next handshake, and a
+// connection that is open stays so.
+func TestHandshakeShowsTheNewestCertificate(t *testing.T) {
+	c := start(t, databasetest.SQLite(t), nil).withSubnet(t, "127.81.24.0/24")
+	first, firstLeaf := bundle(t, time.Now().Add(time.Hour))
+	ref, s, listener := c.vault.store(t, first), c.create(t), uuid.NewString()
+	address := netip.AddrPortFrom(s.Tree.VIP.Address, freePort(t, s.Tree.VIP.Address))
+	c.change(t, s.Tree.ID, terminate(listener, int(address.Port()), lb.ListenerAttrs{DefaultTLSContainerRef: lb.Some(ref)}))
+	shows := func(want []byte) func() error {
+		return func() error {
+			connection, err := dialTLS(address)
+			if err != nil {
+				return err
+			}
+			defer connection.Close()
+			if got := connection.ConnectionState().PeerCertificates[0].Raw; !bytes.Equal(got, want) {
+				return errors.New("another certificate")
+			}
+			return nil
+		}
+	}
+	eventually(t, "the first certificate", shows(firstLeaf))
+	open, err := dialTLS(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	second, secondLeaf := bundle(t, time.Now().Add(time.Hour))
+	c.vault.replace(t, ref, second)
+	eventually(t, "the second certificate", shows(secondLeaf))
+	if _, err := io.WriteString(open, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(open), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.StatusCode != http.StatusServiceUnavailable || answer.Body.Close() != nil { // there is no pool
+		t.Errorf("status %d", answer.StatusCode)
+	}
+}
+
+func dialTLS(address netip.AddrPort) (*tls.Conn, error) {
+	return tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", address.String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
 }
