@@ -183,17 +183,18 @@ func (s *samples) readCookies(text string) {
 	}
 }
 
-// addList adds the members of a comma-separated list (RFC 9110 §5.6.1); commas in quoted strings separate nothing.
+// addList adds the members of a comma-separated list, of which empty ones do not count (RFC 9110 §5.6.1); commas in quoted
+// strings separate nothing. A field that is empty as a whole has one value, the empty one.
 func (s *samples) addList(slot int, text string) {
-	for {
+	if text == "" {
+		s.add(slot, "")
+	}
+	for text != "" {
 		end := listEnd(text)
-		if value := strings.Trim(text[:end], " \t"); value != "" || end == len(text) {
+		if value := strings.Trim(text[:end], " \t"); value != "" {
 			s.add(slot, value)
 		}
-		if end == len(text) {
-			return
-		}
-		text = text[end+1:]
+		text = text[min(end+1, len(text)):]
 	}
 }
 
