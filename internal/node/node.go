@@ -58,10 +58,10 @@ func (n *Node) Apply(ctx context.Context, a link.Assignment) error {
 	if err := n.plug(ctx, s, a); err != nil {
 		return err
 	}
-	s.config = &a.Config // a is our own copy, and nobody changes it any more
+	s.config.Store(&a.Config) // a is our own copy, and nobody changes it any more
 	s.apply()
 	s.keepLogs(n.sink)
-	s.prober.Apply(s.config)
+	s.prober.Apply(&a.Config)
 	s.generation.Store(a.Generation)
 	n.report(s)
 	return nil
@@ -92,7 +92,7 @@ func (n *Node) plug(ctx context.Context, s *service, a link.Assignment) error {
 		n.equip(s, endpoint.Net)
 		return nil
 	}
-	if s.network.replace(endpoint.Net) {
+	if s.network.replace(endpoint.Net) && s.config.Load() != nil {
 		s.leave()
 	}
 	return nil

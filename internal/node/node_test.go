@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -294,4 +295,41 @@ func TestOpensWhatWasTaken(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestMetricsListener(t *testing.T) {
+	b := start(t)
+	port, metrics := freePort(t), freePort(t)
+	dead := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), freePort(t))
+	a := oneListener(port, 1, dataplane.Member{ID: "m", Address: greeter(t), Weight: 1}, dataplane.Member{ID: "dead", Address: dead, Probe: dead, Weight: 1})
+	a.Config.Pools[0].Monitor = &dataplane.Monitor{ID: "h", Type: dataplane.MonitorTCP, Delay: time.Hour, Timeout: time.Second, Rise: 1, Fall: 1}
+	a.Config.Pools[0].Members[0].Probe = a.Config.Pools[0].Members[0].Address
+	a.Config.Listeners = append(a.Config.Listeners, dataplane.Listener{ID: "metrics", Protocol: dataplane.Prometheus, Port: metrics})
+	b.apply(t, a)
+	eventually(t, "a page that knows what has happened", func() error {
+		if err := ask(port); err != nil {
+			return err
+		}
+		answer, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", metrics))
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		page, err := io.ReadAll(answer.Body)
+		for _, line := range []string{
+			`octavia_member_status{member="m",pool="pool",listener="listener"} 1`,
+			`octavia_member_status{member="dead",pool="pool",listener="listener"} 0`,
+			`octavia_listener_bytes_out_total{listener="listener"} `,
+		} {
+			if err == nil && !strings.Contains(string(page), line) {
+				err = fmt.Errorf("%d without %s: %s", answer.StatusCode, line, page)
+			}
+		}
+		return err
+	})
+	http.DefaultClient.CloseIdleConnections()
+	if answer, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/", metrics)); err != nil || answer.Body.Close() != nil || answer.StatusCode < 400 {
+		t.Errorf("another path: %v", err)
+	}
+	http.DefaultClient.CloseIdleConnections()
 }

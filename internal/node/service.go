@@ -45,7 +45,7 @@ type service struct {
 	ports      []fabric.Port
 	bind       []netip.Addr
 	network    *network
-	config     *dataplane.Config
+	config     atomic.Pointer[dataplane.Config] // nil before the first assignment
 	carriers   []carrier
 	prober     *probe.Prober
 	generation atomic.Int64 // of the assignment that is served; 0: none
@@ -59,8 +59,10 @@ type service struct {
 func (n *Node) equip(s *service, net dataplane.Net) {
 	log := n.log.With("load_balancer", s.id)
 	s.network = &network{net: net}
+	relay := proxy.New(s.network, log, n.engines.streams)
+	relay.ServeMetrics(s.writeMetrics)
 	s.carriers = []carrier{
-		streams{proxy.New(s.network, log, n.engines.streams)},
+		streams{relay},
 		datagram.New(s.network, log, n.engines.datagrams),
 	}
 	s.prober = probe.New(s.network, func(h dataplane.Health) {
@@ -103,17 +105,14 @@ func samePorts(a, b []fabric.Port) bool { return reflect.DeepEqual(a, b) }
 // apply has the carriers serve the configuration.
 func (s *service) apply() {
 	for _, c := range s.carriers {
-		c.Apply(s.config, s.bind)
+		c.Apply(s.config.Load(), s.bind)
 	}
 }
 
 // leave closes the sockets of a network that is not there any more; the next apply opens others.
 func (s *service) leave() {
-	if s.config == nil {
-		return
-	}
 	for _, c := range s.carriers {
-		c.Apply(s.config, nil)
+		c.Apply(s.config.Load(), nil)
 	}
 }
 
@@ -141,7 +140,7 @@ func (s *service) health() []dataplane.Health {
 
 // keepLogs has those access logs written to files whose listeners want it.
 func (s *service) keepLogs(sink *accesslog.Sink) {
-	for _, l := range s.config.Listeners {
+	for _, l := range s.config.Load().Listeners {
 		log := s.logOf(l.ID)
 		switch {
 		case log == nil: // the listener could not be made
