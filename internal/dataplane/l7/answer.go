@@ -19,11 +19,7 @@ type Answer struct {
 func (s *Site) AppendAnswer(dst []byte, a *Answer, method string, keepAlive bool) []byte {
 	p := s.pages[known(a.Status)]
 	dst = append(dst, p.head...)
-	if a.Location != "" {
-		dst = append(dst, "Location: "...)
-		dst = appendURL(dst, a.Location)
-		dst = append(dst, "\r\n"...)
-	}
+	dst = a.appendLocation(dst)
 	if !keepAlive {
 		dst = append(dst, "Connection: close\r\n"...)
 	}
@@ -36,13 +32,16 @@ func (s *Site) AppendAnswer(dst []byte, a *Answer, method string, keepAlive bool
 
 // AppendAnswerFields appends the fields of the same response, for drivers that write status and framing themselves.
 func (s *Site) AppendAnswerFields(dst []byte, a *Answer) []byte {
-	dst = append(dst, s.pages[known(a.Status)].fields...)
-	if a.Location != "" {
-		dst = append(dst, "Location: "...)
-		dst = appendURL(dst, a.Location)
-		dst = append(dst, "\r\n"...)
+	return a.appendLocation(append(dst, s.pages[known(a.Status)].fields...))
+}
+
+func (a *Answer) appendLocation(dst []byte) []byte {
+	if a.Location == "" {
+		return dst
 	}
-	return dst
+	dst = append(dst, "Location: "...)
+	dst = appendURL(dst, a.Location)
+	return append(dst, "\r\n"...)
 }
 
 // Page is the body of an answer, text/html.
