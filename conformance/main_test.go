@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"poise/internal/clouds"
+	"poise/internal/database/databasetest"
 	"poise/internal/guide"
 	"poise/internal/testhost"
 )
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	if os.Getenv(binary) != "" {
-		return testhost.Run(m.Run)
+		return testhost.Run(databasetest.Suite{M: m}.Run)
 	}
 	dir, err := os.MkdirTemp("", "poise-conformance-")
 	if err != nil {
@@ -38,7 +39,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return testhost.Run(m.Run)
+	return testhost.Run(databasetest.Suite{M: m}.Run)
 }
 
 // startServer starts a server with a configuration, and says where it listens and how to sign in.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"poise/internal/clouds"
+	"poise/internal/database/databasetest"
 )
 
 // What the recorded exchanges were made with.
@@ -25,13 +26,20 @@ const (
 // patience is how long the tree may take to come to rest between two requests.
 const patience = 10 * time.Second
 
-// TestRecordedAnswers sends what a real Octavia was asked, in the same order, and wants the same answers.
+// TestRecordedAnswers sends what a real Octavia was asked, in the same order, and wants the same answers, whatever the
+// database.
 func TestRecordedAnswers(t *testing.T) {
 	exchanges, err := readTraces("testdata/traces")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newPlayer(t)
+	t.Run("sqlite", func(t *testing.T) { replay(t, newPlayer(t, ""), exchanges) })
+	t.Run("postgres", func(t *testing.T) {
+		replay(t, newPlayer(t, fmt.Sprintf("database = %q\n", databasetest.NewPostgres(t))), exchanges)
+	})
+}
+
+func replay(t *testing.T, p *player, exchanges []exchange) {
 	for _, e := range exchanges {
 		if notSent[e.name] != "" {
 			continue
@@ -55,8 +63,8 @@ type player struct {
 }
 
 // newPlayer starts a server with the project, network and subnet that the records are about.
-func newPlayer(t *testing.T) *player {
-	address, credentials := startServer(t, "")
+func newPlayer(t *testing.T, configuration string) *player {
+	address, credentials := startServer(t, configuration)
 	p := &player{base: "http://" + address, tokens: map[string]string{}, names: names{now: map[string]string{}}}
 	p.names.now[recordedBase] = p.base + "/load-balancer"
 	p.prepare(t, credentials)

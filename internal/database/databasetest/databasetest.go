@@ -35,7 +35,7 @@ func (s Suite) Run() int {
 // where PostgreSQL's programs are not installed.
 func Each(t *testing.T, f func(t *testing.T, db *database.DB)) {
 	t.Run("sqlite", func(t *testing.T) { f(t, SQLite(t)) })
-	t.Run("postgres", func(t *testing.T) { f(t, open(t, newPostgresDatabase(t))) })
+	t.Run("postgres", func(t *testing.T) { f(t, open(t, NewPostgres(t))) })
 }
 
 // SQLite opens an empty SQLite database for tests that do not ask about the engine.
@@ -58,8 +58,8 @@ func open(t testing.TB, where string) *database.DB {
 
 var databases atomic.Int64
 
-// newPostgresDatabase creates an empty database and returns its address. It goes away with the server.
-func newPostgresDatabase(t *testing.T) string {
+// NewPostgres creates an empty database and returns its address, for a process of its own. It goes away with the server.
+func NewPostgres(t *testing.T) string {
 	address := theServer.address(t)
 	name := fmt.Sprintf("test%d", databases.Add(1))
 	admin, err := sql.Open("pgx", address("postgres"))
