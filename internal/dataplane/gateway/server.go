@@ -18,6 +18,8 @@ const (
 	// streamWindow and connWindow are how many bytes of request bodies a client may send ahead of the member.
 	streamWindow = 256 << 10
 	connWindow   = 1 << 20
+	// maxFrame is the longest frame that a client may send: the least that HTTP/2 allows (RFC 9113 §4.2).
+	maxFrame = 16 << 10
 	// maxAdmitted connections of one server wait for their goroutine.
 	maxAdmitted = 1024
 	// serverIdleTime is how long a server without connections is kept.
@@ -79,6 +81,7 @@ func newServer(key serverKey, g *Gateway) *server {
 			MaxConcurrentStreams:          maxStreams,
 			MaxReceiveBufferPerConnection: connWindow,
 			MaxReceiveBufferPerStream:     streamWindow,
+			MaxReadFrameSize:              maxFrame,
 		},
 		MaxHeaderBytes:    h1.MaxHead,
 		ReadHeaderTimeout: key.silence,

@@ -19,6 +19,7 @@ type session struct {
 	site    func() *l7.Site
 	metrics func(io.Writer)
 	meter   *meter.Listener
+	inbound inbound
 	outbox  outbox
 
 	mu        sync.Mutex  // guards what follows
@@ -28,17 +29,29 @@ type session struct {
 
 // Read counts what comes from the client.
 func (s *session) Read(p []byte) (int, error) {
-	n, err := s.Conn.Read(p)
+	var n int
+	var err error
+	if s.isHTTP2() {
+		n, err = s.inbound.read(s.Conn, p)
+	} else {
+		n, err = s.Conn.Read(p)
+	}
 	s.meter.BytesIn.Add(uint64(n))
 	return n, err
 }
 
 // Write takes what goes to the client; see [outbox].
 func (s *session) Write(p []byte) (int, error) {
-	n, err := s.outbox.write(s, p)
+	out := p
+	if s.isHTTP2() {
+		out = withStreamErrors(p)
+	}
+	n, err := s.outbox.write(s, out)
 	s.meter.BytesOut.Add(uint64(n))
-	return n, err
+	return min(n, len(p)), err
 }
+
+func (s *session) isHTTP2() bool { return s.client.TLS != nil && s.client.TLS.Protocol == "h2" }
 
 // CloseWrite ends what goes to the client, so that it may read all of it. net/http asks for it before it closes a connection on which
 // the client still sends.
