@@ -180,6 +180,7 @@ func TestOwnAnswers(t *testing.T) {
 		{"the member speaks nonsense", get, []string{gotten, "SSH-2.0-x\r\n"}, "HTTP/1.1 502 Bad Gateway"},
 		{"the member ends in its head", get, []string{gotten, "HTTP/1.1 200 OK\r\nContent-"}, "HTTP/1.1 502 Bad Gateway"},
 		{"the member ends without a word", get, []string{gotten, ""}, "HTTP/1.1 502 Bad Gateway"},
+		{"the member's chunk is bad", get, []string{gotten, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345xx"}, "HTTP/1.1 502 Bad Gateway"},
 		{"chunks for HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", []string{
 			"GET / HTTP/1.0\r\nConnection: keep-alive\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		}, "HTTP/1.1 502 Bad Gateway"},
