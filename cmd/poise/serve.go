@@ -31,6 +31,7 @@ import (
 	"poise/internal/fabric/loopback"
 	"poise/internal/keystone"
 	"poise/internal/lb"
+	"poise/internal/metrics"
 	"poise/internal/neutron"
 	"poise/internal/node"
 	"poise/internal/nova"
@@ -131,6 +132,7 @@ type house struct {
 	control   *control.Control
 	node      *node.Node
 	accessLog *accesslog.Sink
+	metrics   *metrics.Service
 	console   *console.Console
 	handler   http.Handler
 	isNew     bool // clouds.yaml was made just now
@@ -188,6 +190,9 @@ func build(ctx context.Context, c config.Config, db *database.DB, network fabric
 		PublicURL: c.PublicURL + "/load-balancer", IdentityURL: h.identity.URL(), Log: log,
 		Watch: h.control.Watch, FollowLog: h.control.FollowLog, RBAC: octavia.RBAC(c.Octavia.RBAC), EnforceScope: c.Octavia.EnforceScope,
 	})
+	if err := h.openMetrics(c, balancers); err != nil {
+		return nil, err
+	}
 	h.handler = h.routes(c.PublicURL)
 	return h, h.openConsole(c)
 }
@@ -242,7 +247,23 @@ func (h *house) routes(publicURL string) http.Handler {
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, "OK")
 	})
-	return rest.Frame(h.log, mux)
+	mux.Handle("GET /metrics", h.metrics)
+	return rest.Frame(h.log, mux, h.metrics.Served)
+}
+
+// openMetrics makes the page for the operator, and at the first start the token for it.
+func (h *house) openMetrics(c config.Config, balancers *store.Store) error {
+	token, err := metrics.EnsureToken(filepath.Join(c.DataDir, "metrics.token"))
+	if err != nil {
+		return err
+	}
+	h.metrics = metrics.New(metrics.Config{
+		Token: token, Verifier: h.identity, Log: h.log,
+		Balancers: func(ctx context.Context) ([]lb.Snapshot, error) { return balancers.List(ctx, "") },
+		Counters:  h.node.Counters, QueueLength: h.control.QueueLength, DroppedRecords: h.accessLog.Dropped,
+	})
+	h.control.OnAttempt(h.metrics.Attempted)
+	return nil
 }
 
 // run runs every task until ctx ends or one fails. The networks come first, so that there is something to plug into; the

@@ -47,6 +47,7 @@ var arrows = map[string][]string{
 
 	// The foundations of the APIs.
 	"internal/rest":                  {},
+	"internal/metrics":               {"internal/rest", "internal/lb", "internal/dataplane"},
 	"internal/database":              {},
 	"internal/database/databasetest": {"internal/database"},
 

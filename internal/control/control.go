@@ -79,6 +79,8 @@ type Control struct {
 	// port, which comes first, would be taken for one of those.
 	released chan struct{}
 
+	onAttempt func(took time.Duration, err error) // see OnAttempt
+
 	wakeSecrets chan struct{} // holds a token while changedSecrets has something to look at
 
 	mu       sync.Mutex       // guards what follows
@@ -97,8 +99,9 @@ type Control struct {
 func New(s *store.Store, network Network, secrets Secrets, node link.Node, log *slog.Logger) *Control {
 	return &Control{
 		store: s, network: network, secrets: secrets, node: node, log: log, queue: newQueue(), stats: newStatistics(s, node),
-		memory:   telemetry.New(),
-		released: make(chan struct{}), wakeSecrets: make(chan struct{}, 1),
+		memory:    telemetry.New(),
+		onAttempt: func(time.Duration, error) {},
+		released:  make(chan struct{}), wakeSecrets: make(chan struct{}, 1),
 		served: map[string]int64{}, reports: map[string]link.Report{}, failures: map[string]int{},
 		replug: map[string]bool{}, rings: map[string]*keyring{}, stale: map[string]bool{},
 		changedSecrets: map[string]bool{}, lookedAt: time.Now(),
@@ -186,8 +189,10 @@ func (c *Control) work(ctx context.Context) {
 		if !ok {
 			return
 		}
+		begin := time.Now()
 		err := c.attempt(ctx, id)
 		c.queue.done(id)
+		c.onAttempt(time.Since(begin), err)
 		if err != nil && ctx.Err() == nil {
 			pause := c.failed(id)
 			c.log.WarnContext(ctx, "load balancer could not be applied", "load_balancer", id, "retry_in", pause, "err", err)
@@ -197,6 +202,12 @@ func (c *Control) work(ctx context.Context) {
 		c.succeeded(id)
 	}
 }
+
+// OnAttempt says who is told of each attempt to apply a load balancer. It must be called before Run.
+func (c *Control) OnAttempt(tell func(took time.Duration, err error)) { c.onAttempt = tell }
+
+// QueueLength is how many load balancers wait to be looked at.
+func (c *Control) QueueLength() int { return c.queue.length() }
 
 // attempt reconciles one load balancer in bounded time, so that a call that hangs does not keep a worker for good.
 func (c *Control) attempt(ctx context.Context, id string) error {

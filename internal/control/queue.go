@@ -77,6 +77,13 @@ func (q *queue) next(ctx context.Context) (string, bool) {
 	}
 }
 
+// length is how many ids wait.
+func (q *queue) length() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
+}
+
 // done takes an id back that next gave out.
 func (q *queue) done(id string) {
 	q.mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,6 +51,7 @@ type contextKey int
 const (
 	callerKey contextKey = iota
 	requestIDKey
+	servedKey
 )
 
 // WithCaller returns a context that carries the caller.
@@ -121,14 +123,25 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 
 var requestIDForm = regexp.MustCompile(`^req-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
+// Served is one request that was answered.
+type Served struct {
+	Method string
+	// Service is the first segment of the path, and Route the pattern of the [Route] that has answered; both are "" when
+	// none has: then they would be whatever the client has made up.
+	Service, Route string
+	Status         int
+	Took           time.Duration
+}
+
 // Frame goes around every API: it gives each request an id and answers with it (x-openstack-request-id), logs one line
-// for each request, and turns a panic into a 500 that says no more than the id.
-func Frame(log *slog.Logger, next http.Handler) http.Handler {
+// for each request, turns a panic into a 500 that says no more than the id, and tells whoever counts requests.
+func Frame(log *slog.Logger, next http.Handler, tell ...func(Served)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()
 		id := "req-" + newUUID()
 		w.Header().Set("X-Openstack-Request-Id", id)
-		ctx := context.WithValue(r.Context(), requestIDKey, id)
+		served := Served{Method: r.Method}
+		ctx := context.WithValue(context.WithValue(r.Context(), requestIDKey, id), servedKey, &served)
 		watched := &statusWriter{ResponseWriter: w}
 		line := []any{"request", id, "method", r.Method, "path", r.URL.Path, "from", r.RemoteAddr}
 		if global := r.Header.Get("X-Openstack-Request-Id"); requestIDForm.MatchString(global) {
@@ -143,7 +156,14 @@ func Frame(log *slog.Logger, next http.Handler) http.Handler {
 					})
 				}
 			}
-			log.InfoContext(ctx, "http", append(line, "status", watched.status, "ms", time.Since(begin).Milliseconds())...)
+			served.Status, served.Took = watched.status, time.Since(begin)
+			log.InfoContext(ctx, "http", append(line, "status", served.Status, "ms", served.Took.Milliseconds())...)
+			if served.Route != "" {
+				served.Service, _, _ = strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+			}
+			for _, to := range tell {
+				to(served)
+			}
 		}()
 		next.ServeHTTP(watched, r.WithContext(ctx))
 	})

@@ -34,6 +34,9 @@ func Routes(table []Route, fault Fault) http.Handler {
 	mux := http.NewServeMux()
 	for _, route := range table {
 		mux.HandleFunc(route.Method+" "+exactly(route.Pattern), func(w http.ResponseWriter, r *http.Request) {
+			if served, ok := r.Context().Value(servedKey).(*Served); ok {
+				served.Route = route.Pattern
+			}
 			if err := route.Handler(w, r); err != nil {
 				fault(w, r, err)
 			}
