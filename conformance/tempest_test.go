@@ -34,7 +34,7 @@ const (
 	// allWorkers mostly wait.
 	allWorkers = 6
 	// fewLimit and allLimit bound a run.
-	fewLimit = 2 * time.Minute
+	fewLimit = 5 * time.Minute
 	allLimit = time.Hour
 )
 
