@@ -84,6 +84,26 @@ func TestAffinityOfNetworks(t *testing.T) {
 	})
 }
 
+// TestHeard keeps a client with its member that goes on with it for long without another pick.
+func TestHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pool(dataplane.RoundRobin, "a b")
+		p.Persistence = &dataplane.Persistence{Type: dataplane.BySourceIP, Timeout: time.Minute}
+		b := New(p, nil)
+		client := clientN(1)
+		first := b.Pick(client).ID
+		for range 10 {
+			time.Sleep(40 * time.Second) // the bubble's clock
+			b.Heard(client.Addr(), first)
+			b.Heard(client.Addr(), "another")
+			b.Heard(clientN(2).Addr(), "b")
+		}
+		if got := b.Pick(client).ID; got != first {
+			t.Errorf("went from %s to %s", first, got)
+		}
+	})
+}
+
 func TestPickByID(t *testing.T) {
 	p := pool(dataplane.RoundRobin, "a b*0 c+ d- e f")
 	p.Monitor = &dataplane.Monitor{}

@@ -129,6 +129,20 @@ func (b *Balancer) PickByCookie(cookie string, client netip.AddrPort, tried ...*
 	return m.take()
 }
 
+// Heard says that a client is not silent, which therefore is not forgotten while it goes on with the member that it was given.
+func (b *Balancer) Heard(client netip.Addr, memberID string) {
+	p := b.pool.Persistence
+	if p == nil || p.Type != dataplane.BySourceIP || p.Timeout <= 0 {
+		return
+	}
+	b.memory.mu.Lock()
+	defer b.memory.mu.Unlock()
+	key := masked(client, p.MaskBits)
+	if id, ok := b.memory.clients.get(key, time.Time{}); ok && id == memberID {
+		b.memory.clients.put(key, id, time.Now())
+	}
+}
+
 // Learn remembers that a member has given its client this cookie.
 func (b *Balancer) Learn(cookie string, m *Member) {
 	cookie = cookie[:min(len(cookie), maxCookie)]

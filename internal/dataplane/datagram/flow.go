@@ -34,6 +34,7 @@ type flow struct {
 
 	begun    time.Time
 	lastMs   int64 // of the last sign of life
+	toldMs   int64 // when the balancer was last told of one
 	links    [2]link
 	bytesIn  uint64
 	bytesOut uint64
@@ -45,7 +46,7 @@ var errNoRoom = errors.New("the process has too many open files")
 // begin puts a new flow in its places.
 func (f *flow) begin() {
 	ln := f.port.listener
-	f.begun, f.lastMs = time.Now(), ln.loop.nowMs
+	f.begun, f.lastMs, f.toldMs = time.Now(), ln.loop.nowMs, ln.loop.nowMs
 	f.port.flows[f.key] = f
 	ln.addCount(1)
 	ln.silent.add(f)
@@ -96,7 +97,18 @@ func (f *flow) alive() {
 		f.lastMs = now
 		ln.silent.refresh(f)
 		ln.loop.silent.refresh(f)
+		f.tellBalancer()
 	}
+}
+
+// tellBalancer has the client remembered for other flows, well before it would be forgotten.
+func (f *flow) tellBalancer() {
+	setup := f.port.listener.setup
+	if setup.memory == 0 || f.member == nil || f.lastMs-f.toldMs < setup.memory/4 {
+		return
+	}
+	f.toldMs = f.lastMs
+	setup.balancer.Heard(f.client.Addr(), f.member.ID)
 }
 
 // connect gives the flow a member. It says false when there is none, or no descriptor.

@@ -37,6 +37,7 @@ type setup struct {
 	poolID   string
 	balancer *balance.Balancer // nil: no pool
 	members  map[string]usedMember
+	memory   int64 // of the balancer for a silent client, ms; 0: for ever, or none
 }
 
 // usedMember is a member as a listener uses it.

@@ -123,6 +123,9 @@ func (s *Server) newSetup(l *dataplane.Listener, p *dataplane.Pool, meters map[d
 		return setup
 	}
 	setup.poolID, setup.balancer, setup.members = p.ID, s.pools[p.ID], map[string]usedMember{}
+	if p.Persistence != nil {
+		setup.memory = p.Persistence.Timeout.Milliseconds()
+	}
 	for _, m := range p.Members {
 		key := dataplane.MemberKey{ListenerID: l.ID, PoolID: p.ID, MemberID: m.ID}
 		meters[key] = true

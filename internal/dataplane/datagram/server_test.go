@@ -116,6 +116,24 @@ func TestSourceIPPersistence(t *testing.T) {
 	}
 }
 
+// A client that is not silent is not forgotten, however long ago its flow began.
+func TestPersistenceOfALongFlow(t *testing.T) {
+	a, _ := echo(t, "a")
+	c, _ := echo(t, "c")
+	b := newBench(t, a, c)
+	const timeout = 300 * time.Millisecond
+	b.config.Pools[0].Persistence = &dataplane.Persistence{Type: dataplane.BySourceIP, Timeout: timeout}
+	b.apply()
+	long := b.client()
+	name := long.who()
+	for begun := time.Now(); time.Since(begun) < 2*timeout; {
+		long.who()
+	}
+	if got := b.client().who(); got != name {
+		t.Errorf("another flow of the client is answered by %s, not %s", got, name)
+	}
+}
+
 func TestFailover(t *testing.T) {
 	a, stop := echo(t, "a")
 	c, _ := echo(t, "c")
