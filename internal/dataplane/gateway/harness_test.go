@@ -192,7 +192,16 @@ func (b *bench) client(version int) *http.Client {
 // get is a response with its body read.
 func (b *bench) get(client *http.Client, path string) (*http.Response, string) {
 	b.t.Helper()
-	response, err := client.Get(b.url(path))
+	request, err := http.NewRequest("GET", b.url(path), nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return b.do(client, request)
+}
+
+func (b *bench) do(client *http.Client, request *http.Request) (*http.Response, string) {
+	b.t.Helper()
+	response, err := client.Do(request)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -264,19 +264,21 @@ func (up *upload) send(l *link, p []byte) bool {
 	return err == nil
 }
 
-// end ends the upload, which after the response serves nothing any more, and waits for it. It says whether all was sent.
+// end ends the upload, which after the response serves nothing any more, and waits for it. It says whether all was sent, and the connection is
+// fit for another request.
 func (up *upload) end(l *link) (complete bool) {
 	if up == nil {
 		return true
 	}
 	select {
 	case <-up.done:
+		return up.complete
 	default:
 		_ = up.x.control.SetReadDeadline(time.Unix(1, 0))
 		l.socket.abort()
 		<-up.done
+		return false // whatever it has become: the connection cannot be used any more
 	}
-	return up.complete
 }
 
 // upgrade lets bytes flow in both directions after the member has agreed to change the protocol.

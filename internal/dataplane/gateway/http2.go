@@ -152,9 +152,13 @@ func (b *trailedBody) Read(p []byte) (int, error) {
 // relayHTTP2 passes the response on.
 func (x *exchange) relayHTTP2(response *http.Response, pool *l7.Pool) error {
 	fields := l7.PairsOf(response.Header)
+	var unframed h1.Set
+	if len(response.Trailer) > 0 && x.r.ProtoMajor == 1 { // HTTP/1.1 has trailers only behind chunks
+		unframed, response.ContentLength = h1.SetOf(h1.ContentLength), -1
+	}
 	x.respond(response.StatusCode, fields, func(i int, drop h1.Set) bool {
 		known, _, _ := fields.Field(i)
-		return !drop.Has(known)
+		return !(drop | unframed).Has(known)
 	}, pool)
 	unknownLength := response.ContentLength < 0
 	if unknownLength && !x.flush() {

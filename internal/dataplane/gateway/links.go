@@ -46,6 +46,7 @@ type linkKey struct {
 	tls        *dataplane.ClientTLS
 	serverName string
 	session    *session // whose client the member was told (PROXY protocol); nil: any
+	http1      bool     // HTTP/2 was not offered, although the pool does, as the protocol is to change
 }
 
 // shelf holds the connections of one key.
@@ -81,8 +82,9 @@ func newLinks(budget Budget) *links {
 // connKey is where a context has the connection that net/http is to speak HTTP/2 on.
 type connKey struct{}
 
-func newLinkKey(s *session, pool *l7.Pool, m *balance.Member) linkKey {
-	key := linkKey{poolID: pool.Config.ID, member: m.Address}
+func newLinkKey(x *exchange, pool *l7.Pool, m *balance.Member) linkKey {
+	s := x.session
+	key := linkKey{poolID: pool.Config.ID, member: m.Address, http1: pool.OffersHTTP2 && x.head.Upgrade}
 	if pool.TLS != nil {
 		key.tls = pool.Config.TLS
 		if s.client.TLS != nil {
@@ -97,9 +99,9 @@ func newLinkKey(s *session, pool *l7.Pool, m *balance.Member) linkKey {
 
 // get is a connection for one request to the member: one of the two.
 func (l *links) get(x *exchange, pool *l7.Pool, m *balance.Member) (*link, *http2Link, error) {
-	key := newLinkKey(x.session, pool, m)
+	key := newLinkKey(x, pool, m)
 	for {
-		one, two, wait := l.take(key, pool.OffersHTTP2)
+		one, two, wait := l.take(key, pool.OffersHTTP2 && !key.http1)
 		switch {
 		case two != nil:
 			return nil, two, nil
@@ -157,7 +159,7 @@ func (l *links) take(key linkKey, offersHTTP2 bool) (*link, *http2Link, chan str
 
 // open makes a connection; take has promised it to those who wait, if any.
 func (l *links) open(x *exchange, pool *l7.Pool, key linkKey) (one *link, two *http2Link, err error) {
-	if pool.OffersHTTP2 {
+	if pool.OffersHTTP2 && !key.http1 {
 		defer func() { l.opened(key, two, err == nil && two == nil) }()
 	}
 	timeout := x.site.Listener.ConnectTimeout
@@ -199,6 +201,10 @@ func (one *link) greet(ctx context.Context, s *session, pool *l7.Pool) (isHTTP2 
 	}
 	if pool.TLS != nil {
 		config := pool.TLS(one.key.serverName)
+		if one.key.http1 {
+			config = config.Clone()
+			config.NextProtos = []string{"http/1.1"}
+		}
 		conn := tls.Client(one.socket, config)
 		if err := conn.HandshakeContext(ctx); err != nil {
 			return false, err
