@@ -1,7 +1,9 @@
 package lb
 
 import (
+	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 )
@@ -195,10 +197,23 @@ func (r *L7Rule) check() error {
 	return nil
 }
 
-// checkRegex refuses expressions that cannot be evaluated in time linear in the length of the request.
+// maxRegexProgram is how many instructions an expression may be compiled to, its repetitions written out; each byte of a
+// request costs as many steps at worst.
+const maxRegexProgram = 1_000
+
+// checkRegex refuses expressions that cannot be evaluated in time linear in the length of the request, or only with many
+// steps for each byte. Host names are compared without regard to case.
 func (r *L7Rule) checkRegex() error {
-	if _, err := regexp.Compile(r.Value); err != nil {
+	flags := syntax.Perl
+	if r.Type == RuleHostName {
+		flags |= syntax.FoldCase
+	}
+	parsed, err := syntax.Parse(r.Value, flags)
+	if err != nil {
 		return errRule("Unable to parse regular expression: " + strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+	}
+	if program, err := syntax.Compile(parsed.Simplify()); err != nil || len(program.Inst) > maxRegexProgram {
+		return errRule(fmt.Sprintf("The regular expression is too large: with its repetitions written out it may have %d instructions", maxRegexProgram))
 	}
 	return nil
 }

@@ -355,8 +355,10 @@ func (m *machine) deleteRoot(t *rapid.T) {
 
 // expectDeleted says that an object and what is directly below it is being deleted.
 func (m *machine) expectDeleted(id string) {
-	m.Tree.Walk(func(_ lb.Kind, parent string, o *lb.Object, _ any) {
-		if o.ID == id || parent == id {
+	gone := map[string]bool{id: true}
+	m.Tree.Walk(func(_ lb.Kind, parent string, o *lb.Object, _ any) { // parents come first
+		if gone[o.ID] || gone[parent] {
+			gone[o.ID] = true
 			m.expect(o.ID, true)
 		}
 	})
