@@ -185,7 +185,7 @@ func TestL7RuleRules(t *testing.T) {
 		"empty value":                {add("PATH", "EQUAL_TO", "", ""), lb.Invalid, parsing("Invalid L7 Rule: L7 rule type requires a value")},
 		"file type by ending":        {add("FILE_TYPE", "ENDS_WITH", "", "jpg"), lb.Invalid, parsing("Invalid L7 Rule: invalid comparison type for rule type")},
 		"file type by expression":    {add("FILE_TYPE", "REGEX", "", "jpg|png"), 0, ""},
-		"expression too large":       {add("PATH", "REGEX", "", "(abcdefghij){120}"), lb.Invalid, parsing("The regular expression is too large")},
+		"expression too large":       {add("PATH", "REGEX", "", "(abcdefghij){120}"), lb.Invalid, parsing("The regular expression is too large: with its repetitions written out it may have 1000 instructions")},
 		"expression that is none":    {add("PATH", "REGEX", "", "("), lb.Invalid, parsing("Unable to parse regular expression: missing closing ): `(`")},
 		"header without key":         {add("HEADER", "EQUAL_TO", "", "v"), lb.Invalid, parsing("Invalid L7 Rule: L7 rule type requires a key")},
 		"header with an odd key":     {add("HEADER", "EQUAL_TO", "a:b", "v"), lb.Invalid, parsing("Invalid characters in key")},

@@ -353,7 +353,7 @@ func (m *machine) deleteRoot(t *rapid.T) {
 	}
 }
 
-// expectDeleted says that an object and what is directly below it is being deleted.
+// expectDeleted says that an object and all that is below it is being deleted.
 func (m *machine) expectDeleted(id string) {
 	gone := map[string]bool{id: true}
 	m.Tree.Walk(func(_ lb.Kind, parent string, o *lb.Object, _ any) { // parents come first
