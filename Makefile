@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Debian packages. The demonstration's are what its user types; the tests' are what they run besides.
 DEMO_PACKAGES := python3-openstackclient python3-octaviaclient wget ncat
 TEST_PACKAGES := $(DEMO_PACKAGES) postgresql python3-barbicanclient iproute2 tempest octavia-tempest-plugin chromium fonts-dejavu-core
-BENCH_PACKAGES := haproxy nginx
+BENCH_PACKAGES := haproxy nginx libnginx-mod-stream
 
 # What needs root is run with sudo by others.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -52,6 +52,7 @@ bench: PACKAGES := $(BENCH_PACKAGES)
 bench: packages ## measure speed, against named peers; needs root
 	go run ./bench/tcp
 	go run ./bench/http
+	go run ./bench/udp
 	go run ./bench/provision
 	go run ./bench/api
 
