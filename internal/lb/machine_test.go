@@ -347,9 +347,6 @@ func (m *machine) updateRoot(t *rapid.T) {
 func (m *machine) deleteRoot(t *rapid.T) {
 	if m.try(t, deleteAll(rapid.IntRange(0, 4).Draw(t, "cascade") == 0)) { // seldom, so that there is much to delete
 		m.expectDeleted("lb")
-		for _, p := range m.Tree.Pools {
-			m.expectDeleted(p.ID)
-		}
 	}
 }
 
