@@ -245,18 +245,45 @@ func TestMembersThatCannotBeReached(t *testing.T) {
 	})
 }
 
-// TestMemberClosesWaitingConnections has members that close each connection after one answer, without having said so.
-func TestMemberClosesWaitingConnections(t *testing.T) {
+// TestMemberClosesWaitingConnection has a member close a connection at the moment in which the next request is sent on it. As its
+// end says that it has seen nothing of that, the request is sent once more.
+func TestMemberClosesWaitingConnection(t *testing.T) {
+	closing, closed := make(chan struct{}), make(chan struct{})
 	bench := newHTTPBench(t, serve(t, "a", func(c *net.TCPConn) {
 		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
 			_, _ = io.WriteString(c, okay)
+			<-closing
+			_ = c.Close()
+			closed <- struct{}{}
 		}
 	}))
 	conn := bench.dial()
-	for range 200 {
+	for range 50 {
 		tell(t, conn, get)
 		expect(t, conn, okay)
+		resume := bench.halt()
+		tell(t, conn, get) // the loop hears of this first
+		closing <- struct{}{}
+		<-closed
+		resume()
+		expect(t, conn, okay)
+		closing <- struct{}{}
+		<-closed
 	}
+	a := bench.server.MemberCounters()[dataplane.MemberKey{ListenerID: "listener", PoolID: "pool", MemberID: "a"}]
+	if a.ResponseErrors != 0 {
+		t.Errorf("%+v", a)
+	}
+}
+
+// halt stops the loops until resume is called.
+func (b *bench) halt() (resume func()) {
+	halted, over := make(chan struct{}), make(chan struct{})
+	for _, l := range b.engine.loops {
+		l.post(func() { halted <- struct{}{}; <-over })
+		<-halted
+	}
+	return func() { close(over) }
 }
 
 // TestRemovedListener has clients of a listener that is removed: who waits is dismissed, who is served gets the answer.
