@@ -133,8 +133,11 @@ func (s *side) shutdown() {
 
 // close gives the socket back; with reset the peer gets a RST and nothing lingers.
 func (s *side) close(how manner) {
-	if s.stream != nil && how == orderly && !s.shut {
-		s.stream.closeNotify()
+	if s.stream != nil {
+		if how == orderly && !s.shut {
+			s.stream.closeNotify()
+		}
+		s.stream.release()
 	}
 	closeSocket(s.fd, bool(how))
 }

@@ -15,9 +15,9 @@ type tlsSocket struct {
 	conn      net.Conn   // of goroutines that took the connection over; otherwise nil
 	unsent    []byte     // ciphertext that waits, in waiting
 	waiting   *[tlsBufferSize]byte
-	drained   bool       // nothing is there to read until the next event
-	hup       bool       // the peer has closed or reset: read on until the end
-	ended     bool       // the end was read
+	drained   bool // nothing is there to read until the next event
+	hup       bool // the peer has closed or reset: read on until the end
+	ended     bool // the end was read
 }
 
 // wouldBlock is the error of a read that has to wait for an event. That it is temporary is what makes crypto/tls go on later.
