@@ -133,12 +133,20 @@ func (b *browser) press(words string) {
 	b.pressIn(top, words)
 }
 
-// pressIn clicks on a link or a button in a part of the page.
+// pressIn clicks on the first link or button in a part of the page that has the words and can be seen.
 func (b *browser) pressIn(scope, words string) {
 	b.Helper()
-	b.retry("for the page to be calm", calm)
 	path := fmt.Sprintf(`%s//*[self::a or self::button or self::summary][normalize-space()=%s or @aria-label=%s]`, scope, quote(words), quote(words))
-	b.do("press "+words, chromedp.Click("("+path+")[1]", chromedp.NodeVisible))
+	b.retry("for "+words+" to be pressed", fmt.Sprintf(calm+` && ((all) => {
+		document.querySelectorAll("[data-press]").forEach((old) => old.removeAttribute("data-press"));
+		for (let found = all.iterateNext(); found; found = all.iterateNext()) {
+			if (!found.checkVisibility()) continue;
+			found.setAttribute("data-press", "");
+			return true;
+		}
+		return false;
+	})(document.evaluate(%q, document))`, path))
+	b.do("press "+words, chromedp.Click("[data-press]", chromedp.NodeVisible))
 }
 
 // control is what belongs to a label.

@@ -42,7 +42,7 @@ func consolePages() []consolePage {
 	members := func(b *browser) {
 		row("Pools")(b)
 		b.do("press the count", chromedp.Click(`a[id^="monitor-"]`))
-		b.seeIn("#balancers", "Operating Status")
+		b.retry("to see members", `!!document.querySelector("table.members")`)
 	}
 	return []consolePage{
 		{"dashboard", "/", nil},

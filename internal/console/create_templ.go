@@ -125,6 +125,7 @@ func (v *view) createPane() templ.Component {
 func again(address string) templ.Attributes {
 	return templ.Attributes{
 		"hx-get": address, "hx-trigger": "change", "hx-include": "closest form", "hx-target": "closest .pane", "hx-swap": "morph:outerHTML",
+		"hx-sync": "closest form:replace",
 	}
 }
 

@@ -105,7 +105,7 @@ function arrange() {
 }
 
 function focusIn(pane) {
-  const first = pane.querySelector("[aria-invalid], .pane-body :is(input:not([type=hidden]), select, textarea, a, button)");
+  const first = pane.querySelector("[aria-invalid]") || pane.querySelector(".pane-body :is(input:not([type=hidden]), select, textarea, a, button)");
   (first || pane.querySelector("a, button")).focus({ preventScroll: false });
 }
 
@@ -225,8 +225,19 @@ Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, element) =>
 // What is typed while a form's dropdowns are fetched stays as well: the answer knows only what was typed before.
 const own = "[data-one], [data-all], .pane input, .pane textarea, [data-chart]";
 
-Idiomorph.defaults.callbacks.beforeNodeMorphed = (element) =>
-  !(element.nodeType === Node.ELEMENT_NODE && element.matches(own));
+const chosen = new Map(); // the dropdowns' lines, by the dropdowns
+
+Idiomorph.defaults.callbacks.beforeNodeMorphed = (element) => {
+  if (element.nodeType !== Node.ELEMENT_NODE) return true;
+  if (element.matches(".pane select")) chosen.set(element, element.value);
+  return !element.matches(own);
+};
+
+Idiomorph.defaults.callbacks.afterNodeMorphed = (element) => {
+  const line = chosen.get(element);
+  chosen.delete(element);
+  if (line !== undefined && [...element.options].some((option) => option.value === line)) element.value = line;
+};
 
 document.addEventListener("htmx:afterSettle", count);
 document.addEventListener("visibilitychange", look);
