@@ -324,10 +324,10 @@ func (t *tunnel) run(toClient, toMember []byte) accesslog.End {
 	go func() {
 		defer close(done)
 		t.pass(t.member.conn, t.client, toMember, &t.x.silence.upload, theClient)
-		t.abort() // an upgraded protocol has its own way to end; half of a connection is of no use
+		t.finish()
 	}()
 	t.pass(t.client, t.member.conn, toClient, &t.x.silence.response, theMember)
-	t.abort()
+	t.finish()
 	<-done
 	switch side(t.x.blamed.Load()) {
 	case theClient:
@@ -336,6 +336,13 @@ func (t *tunnel) run(toClient, toMember []byte) accesslog.End {
 		return accesslog.MemberTimeout
 	}
 	return accesslog.Complete
+}
+
+// finish ends both directions once the client has what was written: an upgraded protocol has its own way to end, half of a
+// connection is of no use.
+func (t *tunnel) finish() {
+	t.x.session.outbox.drain()
+	t.abort()
 }
 
 func (t *tunnel) pass(dst io.Writer, src io.Reader, first []byte, waits *thread, from side) {
