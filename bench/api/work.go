@@ -97,37 +97,37 @@ func (b *bench) shows(ctx context.Context) error {
 
 // compare gets paths one after the other, and compares what that costs with what it costs Octavia.
 func (b *bench) compare(ctx context.Context, what string, target time.Duration, peer float64, path func(i int) string) error {
-	before, err := b.CPU()
-	if err != nil {
-		return err
-	}
-	p50, err := median(b.runs, func(i int) error {
+	p50, cpu, err := b.repeat(b.runs, func(i int) error {
 		return b.client.send(ctx, http.MethodGet, path(i), nil, nil)
 	})
 	if err != nil {
 		return err
 	}
-	after, err := b.CPU()
-	if err != nil {
-		return err
-	}
-	perSecond := float64(b.runs) / (after - before).Seconds()
+	perSecond := 1 / cpu.Seconds()
 	b.report(what+", p50", p50.String(), "≤ "+target.String(), p50 <= target)
 	b.report(what+", requests per CPU second", fmt.Sprintf("%.0f (%.0f × Octavia)", perSecond, perSecond/peer),
 		fmt.Sprintf("≥ %d ×", cheaperTarget), perSecond >= cheaperTarget*peer)
 	return nil
 }
 
+// change makes changes one after the other.
+func (b *bench) change(what string, runs int, target time.Duration, do func(i int) error) error {
+	p50, cpu, err := b.repeat(runs, do)
+	if err != nil {
+		return err
+	}
+	b.report(what+", p50", fmt.Sprintf("%v (%v CPU)", p50, cpu.Round(100*time.Microsecond)), "≤ "+target.String(), p50 <= target)
+	return nil
+}
+
 // listeners makes listeners of one load balancer.
 func (b *bench) listeners(ctx context.Context) error {
-	p50, err := median(b.runs, func(i int) error {
+	return b.change("create of a listener", b.runs, createTarget, func(i int) error {
 		_, err := b.client.create(ctx, "listeners", "listener", map[string]any{
 			"loadbalancer_id": b.ids[i%len(b.ids)], "protocol": "TCP", "protocol_port": 10_000 + i,
 		})
 		return err
 	})
-	b.report("create of a listener, p50", p50.String(), "≤ "+createTarget.String(), p50 <= createTarget)
-	return err
 }
 
 func (b *bench) resident(context.Context) error {
@@ -142,11 +142,9 @@ func (b *bench) batch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p50, err := median(batchRounds, func(i int) error {
+	return b.change(fmt.Sprintf("batch of %d members to ACTIVE", batchMembers), batchRounds, batchTarget, func(i int) error {
 		return b.replace(ctx, balancer, pool, 20+i, batchMembers)
 	})
-	b.report(fmt.Sprintf("batch of %d members to ACTIVE, p50", batchMembers), p50.String(), "≤ "+batchTarget.String(), p50 <= batchTarget)
-	return err
 }
 
 // addMember adds members to a large pool, one after the other.
@@ -158,15 +156,13 @@ func (b *bench) addMember(ctx context.Context) error {
 	if err := b.replace(ctx, balancer, pool, 30, largePool); err != nil {
 		return err
 	}
-	p50, err := median(addMemberRounds, func(i int) error {
+	return b.change(fmt.Sprintf("member added to %d, to ACTIVE", largePool), addMemberRounds, addMemberTarget, func(i int) error {
 		_, err := b.client.create(ctx, "pools/"+pool+"/members", "member", memberAt(31, i))
 		if err == nil {
 			err = b.active(ctx, balancer)
 		}
 		return err
 	})
-	b.report(fmt.Sprintf("member added to %d, to ACTIVE, p50", largePool), p50.String(), "≤ "+addMemberTarget.String(), p50 <= addMemberTarget)
-	return err
 }
 
 // alone makes a load balancer with one listener and an empty pool.
@@ -223,16 +219,22 @@ func (b *bench) active(ctx context.Context, id string) error {
 	})
 }
 
-// median is the time that half of the runs stay below.
-func median(runs int, do func(i int) error) (time.Duration, error) {
+// repeat does something again and again: half of the runs take less than p50, and each costs the server so much processor
+// time on average.
+func (b *bench) repeat(runs int, do func(i int) error) (p50, cpu time.Duration, err error) {
+	before, err := b.CPU()
+	if err != nil {
+		return 0, 0, err
+	}
 	times := make([]time.Duration, runs)
 	for i := range times {
 		begin := time.Now()
 		if err := do(i); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		times[i] = time.Since(begin)
 	}
+	after, err := b.CPU()
 	slices.Sort(times)
-	return times[runs/2].Round(10 * time.Microsecond), nil
+	return times[runs/2].Round(10 * time.Microsecond), (after - before) / time.Duration(runs), err
 }
