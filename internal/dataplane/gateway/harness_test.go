@@ -119,7 +119,7 @@ func (b *bench) configure(set setting, members ...string) {
 	p := &l7.Pool{Config: &pool, Balancer: balance.New(pool, nil), Meters: b.members[len(b.members)-len(members):]}
 	if set.membersTLS != nil {
 		pool.TLS = &dataplane.ClientTLS{}
-		p.TLS = func(string) *tls.Config { return set.membersTLS }
+		p.TLS = func(string, netip.AddrPort) *tls.Config { return set.membersTLS }
 		p.OffersHTTP2 = len(set.membersTLS.NextProtos) > 0 && set.membersTLS.NextProtos[0] == "h2"
 	}
 	site, err := l7.New(l7.Parts{

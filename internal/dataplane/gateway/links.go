@@ -200,7 +200,7 @@ func (one *link) greet(ctx context.Context, s *session, pool *l7.Pool) (isHTTP2 
 		return false, err
 	}
 	if pool.TLS != nil {
-		config := pool.TLS(one.key.serverName)
+		config := pool.TLS(one.key.serverName, one.key.member)
 		if one.key.http1 {
 			config = config.Clone()
 			config.NextProtos = []string{"http/1.1"}

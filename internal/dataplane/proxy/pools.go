@@ -1,9 +1,7 @@
 package proxy
 
 import (
-	"crypto/tls"
 	"fmt"
-	"net/netip"
 	"reflect"
 	"slices"
 
@@ -90,7 +88,7 @@ func (p *pool) forListener(listenerID string, meters *meter.Members) *l7.Pool {
 		used.Meters = append(used.Meters, meters.Get(key))
 	}
 	if p.tls != nil {
-		used.TLS = func(serverName string) *tls.Config { return p.tls.Config(serverName, netip.AddrPort{}) }
+		used.TLS = p.tls.Config
 		used.OffersHTTP2 = slices.Contains(p.config.TLS.ALPN, "h2")
 	}
 	return used

@@ -86,7 +86,7 @@ func (s *session) shaken(result handshakeResult) {
 // shake begins the handshake with a member that has just been connected.
 func (u *upstream) shake() {
 	s, l := u.session, u.loop
-	config := overHTTP1(s.x.pool.TLS(u.target.serverName))
+	config := overHTTP1(s.x.pool.TLS(u.target.serverName, u.target.address))
 	l.shake(u.side.fd, config, asking, s.dueMs()-l.nowMs, &u.handshake, u.shaken)
 }
 
@@ -115,7 +115,7 @@ func overHTTP1(config *tls.Config) *tls.Config {
 // shake begins the handshake with a connection's member.
 func (c *conn) shake() {
 	left := c.attemptNs/int64(time.Millisecond) + c.setup.connectTimeoutMs - c.loop.nowMs
-	c.loop.shake(c.sides[kindMember].fd, c.setup.pool.TLS(""), asking, left, &c.handshake, c.shaken)
+	c.loop.shake(c.sides[kindMember].fd, c.setup.pool.TLS("", c.member.Address), asking, left, &c.handshake, c.shaken)
 }
 
 func (c *conn) shaken(result handshakeResult) {
