@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 # Debian packages. The demonstration's are what its user types; the tests' are what they run besides.
 DEMO_PACKAGES := python3-openstackclient python3-octaviaclient wget ncat
-TEST_PACKAGES := $(DEMO_PACKAGES) postgresql openssl python3-barbicanclient iproute2 tempest octavia-tempest-plugin chromium fonts-dejavu-core
+TEST_PACKAGES := $(DEMO_PACKAGES) postgresql openssl curl prometheus python3-barbicanclient iproute2 tempest octavia-tempest-plugin chromium fonts-dejavu-core
 BENCH_PACKAGES := haproxy nginx libnginx-mod-stream
 
 # What needs root is run with sudo by others.
