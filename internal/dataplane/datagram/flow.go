@@ -170,7 +170,7 @@ func (f *flow) socket() (int, error) {
 	if err != nil {
 		return none, err
 	}
-	if err := connect(fd, f.member.Address); err != nil {
+	if err := unix.Connect(fd, sockaddr(f.member.Address)); err != nil {
 		_ = unix.Close(fd)
 		return none, err
 	}

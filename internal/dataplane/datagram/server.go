@@ -20,6 +20,8 @@ import (
 	"sync"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"poise/internal/dataplane"
 	"poise/internal/dataplane/accesslog"
 	"poise/internal/dataplane/balance"
@@ -200,6 +202,10 @@ func (s *Server) open(ln *listener, addr netip.AddrPort) error {
 		return errNoRoom
 	}
 	fd, err := listen(s.net, addr)
+	if errors.Is(err, unix.EADDRINUSE) {
+		s.sharePorts()
+		fd, err = listen(s.net, addr)
+	}
 	if err != nil {
 		s.engine.files.Give(portDescriptors)
 		return err
@@ -208,6 +214,19 @@ func (s *Server) open(ln *listener, addr netip.AddrPort) error {
 	ln.ports[addr] = p
 	ln.loop.do(func() { p.open() })
 	return nil
+}
+
+// sharePorts has the load balancer's flows share theirs with listeners.
+func (s *Server) sharePorts() {
+	for _, ln := range s.listeners {
+		ln.loop.do(func() {
+			for f := range ln.silent.all() {
+				if f.fd != none {
+					_ = sharePort(int(f.fd), true) // fails for what is not a socket
+				}
+			}
+		})
+	}
 }
 
 // sentence is an error as people say it: the kernel's words without our layers' prefixes.

@@ -64,7 +64,8 @@ func bind(fd int, addr netip.AddrPort) error {
 
 // sharePort says whether the socket may have the port of another one that says so too. The kernel may have given a flow
 // the port of a listener that is configured later; what the flow's member sends still goes to the flow, whose socket is
-// connected. So a flow shares once it has its port, and a listener until it has it: two listeners never share one, nor two flows.
+// connected. So a flow may have to share after it got its port, and a listener shares until it has its own: two listeners
+// never have one port, nor two flows.
 func sharePort(fd int, shared bool) error {
 	value := 0
 	if shared {
@@ -78,12 +79,4 @@ func setBuffer(fd, force, ask int) error {
 		return nil
 	}
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, ask, listenBuffer)
-}
-
-// connect connects the socket of a flow.
-func connect(fd int, member netip.AddrPort) error {
-	if err := unix.Connect(fd, sockaddr(member)); err != nil {
-		return err
-	}
-	return sharePort(fd, true)
 }
