@@ -73,7 +73,7 @@ func (s *session) fill(r *accesslog.Record) {
 	if peer := s.client.TLS; peer != nil {
 		r.TLSVersion, r.TLSCipher, r.ClientDN = peer.Version, peer.Cipher, peer.Subject()
 	}
-	r.BytesIn, r.BytesOut = s.bytesIn, s.bytesOut
+	r.BytesIn, r.BytesOut = x.bytesIn, x.bytesOut
 	r.ConnectMs, r.ResponseMs, r.TotalMs = milli(x.connectNs), milli(x.answerNs), milli(s.loop.nowNs-x.startNs)
 }
 

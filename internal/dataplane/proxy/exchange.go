@@ -39,14 +39,16 @@ type exchange struct {
 	stays       bool // the client's connection goes on after the answer
 	interim     int  // 1xx answers so far
 
-	startNs   int64 // of the request's first byte, since the process started
-	attemptNs int64 // of the last connect
-	attachNs  int64 // when a connection to the member was there
-	connectNs int64 // how long the connect took; 0 on a connection that was there already
-	answerNs  int64 // how long the answer's head took from there
-	status    int   // what the client was told
-	sent      uint64
-	received  uint64
+	startNs   int64             // of the request's first byte, since the process started
+	attemptNs int64             // of the last connect
+	attachNs  int64             // when a connection to the member was there
+	connectNs int64             // how long the connect took; 0 on a connection that was there already
+	answerNs  int64             // how long the answer's head took from there
+	status    int               // what the client was told
+	sent      uint64            // to the member, and not in its meter yet
+	received  uint64            // likewise from it
+	bytesIn   uint64            // from the client, in the meters
+	bytesOut  uint64            // likewise to it
 	record    *accesslog.Record // nil: nobody wanted one
 }
 
@@ -100,6 +102,7 @@ func (s *session) endExchange(end accesslog.End) {
 	if x.upstream != nil {
 		x.upstream.close(abort)
 	}
+	s.count()
 	if x.attached {
 		x.settle(l, x.target.meter)
 	}
@@ -110,7 +113,6 @@ func (s *session) endExchange(end accesslog.End) {
 	if x.member != nil {
 		x.member.Release()
 	}
-	s.count()
 	x.toMember.release(l)
 	s.x = nil
 	l.keepExchange(x)
@@ -119,8 +121,6 @@ func (s *session) endExchange(end accesslog.End) {
 // settle adds what the exchange was to the member's meter.
 func (x *exchange) settle(l *loop, m *meter.Member) {
 	m.Active.Add(-1)
-	m.BytesIn.Add(x.sent)
-	m.BytesOut.Add(x.received)
 	m.TotalNs.Add(l.nowNs - x.attachNs)
 	if x.answer.Status != 0 {
 		m.Responses[meter.Class(x.answer.Status)].Add(1)

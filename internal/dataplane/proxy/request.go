@@ -97,6 +97,7 @@ func (s *session) decide(rest []byte) {
 		return
 	}
 	x.requestDone = done
+	x.head.Expects = x.head.Expects && n == 0 // otherwise it did not wait
 	decision := s.setup.site.Route(&x.request, &s.client)
 	x.pool, x.policyID = decision.Pool, decision.PolicyID
 	switch {

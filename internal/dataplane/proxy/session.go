@@ -12,6 +12,8 @@ const (
 	maxKeptSessions = 256
 	// messageSize has room for a head with what is inserted into it, and for what was read together with it.
 	messageSize = 3 * bufferSize
+	// countAfter bytes of one request are told to the meters before it ends.
+	countAfter = 256 << 10
 )
 
 // session is one client's connection to an HTTP listener. While its client says nothing it is a descriptor and some hundred
@@ -29,7 +31,7 @@ type session struct {
 	in        []byte     // was read and is not used yet: a part of a head, or requests that follow the one at hand
 	out       direction  // what the client has not taken yet
 
-	bytesIn    uint64 // read, and not in the listener's meter yet
+	bytesIn    uint64 // read, and not in the meters yet
 	bytesOut   uint64 // likewise passed on
 	untilMs    int64  // in leaving: when the connection is closed at last
 	drained    int    // likewise: bytes that were thrown away
@@ -102,6 +104,9 @@ func (s *session) run() {
 			s.close(abort, accesslog.Stopped)
 			return
 		}
+	}
+	if s.bytesIn+s.bytesOut >= countAfter {
+		s.count()
 	}
 	if due := s.dueMs(); due < never {
 		s.loop.wheel.setBy(&s.timer, due)
@@ -183,11 +188,14 @@ func (s *session) awaitsClient() bool {
 func (s *session) expire() {
 	switch s.phase {
 	case awaiting:
-		if s.x == nil || s.owes() {
-			s.close(orderly, accesslog.ClientTimeout)
-			return
+		switch {
+		case s.owes():
+			s.close(abort, accesslog.ClientTimeout)
+		case s.x == nil:
+			s.close(orderly, "")
+		default:
+			s.refuse(408, accesslog.ClientTimeout)
 		}
-		s.refuse(408, accesslog.ClientTimeout)
 	case leaving:
 		s.close(abort, "")
 	case reaching:
@@ -243,10 +251,19 @@ func (s *session) dropOwn() {
 	}
 }
 
-// count adds what was carried to the listener's meter.
+// count adds what was carried to the meters.
 func (s *session) count() {
 	s.listener.meter.BytesIn.Add(s.bytesIn)
 	s.listener.meter.BytesOut.Add(s.bytesOut)
+	if x := s.x; x != nil {
+		x.bytesIn += s.bytesIn
+		x.bytesOut += s.bytesOut
+		if x.attached {
+			x.target.meter.BytesIn.Add(x.sent)
+			x.target.meter.BytesOut.Add(x.received)
+			x.sent, x.received = 0, 0
+		}
+	}
 	s.bytesIn, s.bytesOut = 0, 0
 }
 
