@@ -43,7 +43,7 @@ type Pool struct {
 	Balancer *balance.Balancer
 	// Meters are those of the members, in the order of Config.Members: see [balance.Member.Index].
 	Meters []*meter.Member
-	// TLS makes the configuration for a connection to a member, whose name the client has asked for ("": none); nil: plaintext.
+	// TLS makes the configuration for a connection to member under the name that the client has asked for ("": none); nil: plaintext.
 	TLS func(serverName string, member netip.AddrPort) *tls.Config
 	// OffersHTTP2 says that members may be spoken to in HTTP/2.
 	OffersHTTP2 bool
