@@ -61,7 +61,7 @@ func faultText(body []byte) string {
 }
 
 // fieldWords are how messages of the APIs name an attribute, for those that say it in no other way.
-var fieldWords = regexp.MustCompile(`(?:field/attribute |Invalid input for )([a-z][a-z_0-9]+)`)
+var fieldWords = regexp.MustCompile(`Invalid input for (?:field/attribute )?([a-z][a-z_0-9]+)`)
 
 func fieldIn(message string) string {
 	if found := fieldWords.FindStringSubmatch(message); found != nil {

@@ -37,15 +37,19 @@ type doors struct {
 	checked map[string]time.Time // by token: when it was last known to be good
 }
 
+// newDoors makes the session manager by hand: scs.New would start a store that is not wanted.
 func newDoors(secure bool) *doors {
-	s := scs.New()
-	s.Store = &sessionStore{all: map[string]storedSession{}}
-	s.IdleTimeout, s.Lifetime = idleTimeout, sessionLifetime
-	s.HashTokenInStore = true
-	s.Cookie.Name, s.Cookie.Path = "poise_console", Base
-	s.Cookie.HttpOnly, s.Cookie.SameSite, s.Cookie.Secure = true, http.SameSiteLaxMode, secure
-	s.Cookie.Persist = false
-	return &doors{sessions: s, attempts: newAttempts(), checked: map[string]time.Time{}}
+	return &doors{
+		sessions: &scs.SessionManager{
+			Store: &sessionStore{all: map[string]storedSession{}}, Codec: scs.GobCodec{}, HashTokenInStore: true,
+			IdleTimeout: idleTimeout, Lifetime: sessionLifetime,
+			Cookie: scs.SessionCookie{Name: "poise_console", Path: Base, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure},
+			ErrorFunc: func(w http.ResponseWriter, _ *http.Request, _ error) { // of a store that does not fail
+				http.Error(w, "The session could not be read.", http.StatusInternalServerError)
+			},
+		},
+		attempts: newAttempts(), checked: map[string]time.Time{},
+	}
 }
 
 // person is who the request's session belongs to; nil when nobody is signed in.

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -50,9 +51,13 @@ func (v *view) signInNow() error {
 		v.renderStatus(http.StatusTooManyRequests, v.signInPage(f))
 		return nil
 	}
-	p, err := v.signIn(v.r.Context(), credentials{
-		user: f.value("user"), password: v.r.PostFormValue("password"), project: f.value("project"), domain: f.value("domain"),
-	})
+	with := credentials{f.value("user"), v.r.PostFormValue("password"), f.value("project"), cmp.Or(f.value("domain"), defaultDomain)}
+	if with.user == "" || with.password == "" {
+		f.problem = "User name and password are needed."
+		v.renderStatus(http.StatusUnprocessableEntity, v.signInPage(f))
+		return nil
+	}
+	p, err := v.signIn(v.r.Context(), with)
 	var refused *fault
 	switch {
 	case errors.As(err, &refused):
