@@ -39,7 +39,7 @@ func Server(c *dataplane.ServerTLS, keys *TicketKeys) (*tls.Config, error) {
 		return nil, err
 	}
 	keys.use(config, authenticationID(c))
-	config.GetConfigForClient = versions.choose(config)
+	config.GetConfigForClient = adapt(config, versions)
 	return config, nil
 }
 

@@ -183,6 +183,32 @@ func TestProtocols(t *testing.T) {
 	}
 }
 
+// Browsers refuse HTTP/2 with old ciphers, so they are not led into it.
+func TestHTTP2WithOldCiphers(t *testing.T) {
+	c := serverTLS(t, testpki.NewAuthority(t, "ca").Issue(t, "www"))
+	c.ALPN = []string{"h2", "http/1.1"}
+	for _, test := range []struct {
+		ciphers, versions string
+		client            *tls.Config
+		want              string
+	}{
+		{"", "", &tls.Config{}, "h2"},
+		{"", "", &tls.Config{MaxVersion: tls.VersionTLS12}, "h2"},
+		{"", "", &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}, "http/1.1"},
+		{"ECDHE-ECDSA-AES128-SHA", "", &tls.Config{MaxVersion: tls.VersionTLS12}, "http/1.1"},
+		{"ECDHE-ECDSA-AES128-SHA", "", &tls.Config{}, "h2"},
+		{"", "TLSv1.1 TLSv1.3", &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}, "http/1.1"},
+		{"ECDHE-ECDSA-AES128-SHA", "TLSv1.3", &tls.Config{}, "h2"},
+	} {
+		c.Ciphers, c.Versions = test.ciphers, strings.Fields(test.versions)
+		test.client.InsecureSkipVerify, test.client.NextProtos = true, []string{"h2", "http/1.1"}
+		_, told, err := meet(t, newServer(t, c), test.client)
+		if err != nil || told.NegotiatedProtocol != test.want {
+			t.Errorf("%q, %q, client up to %x: %q, %v", test.ciphers, test.versions, test.client.MaxVersion, told.NegotiatedProtocol, err)
+		}
+	}
+}
+
 func TestPeer(t *testing.T) {
 	ca := testpki.NewAuthority(t, "ca")
 	c := serverTLS(t, ca.Issue(t, "www"))

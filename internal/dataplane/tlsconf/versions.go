@@ -40,25 +40,26 @@ func (v versions) highest() uint16 { return v[len(v)-1] }
 // gap is whether versions between the lowest and the highest are missing, which a tls.Config cannot say.
 func (v versions) gap() bool { return int(v.highest()-v.lowest()) != len(v)-1 }
 
-// choose picks the highest version that is allowed and that the client offers, where there are gaps; nil without gaps. A client that offers
-// none of them meets the highest one, and so the alert that says it.
-func (v versions) choose(config *tls.Config) func(*tls.ClientHelloInfo) (*tls.Config, error) {
-	if !v.gap() {
-		return nil
-	}
-	only := make([]*tls.Config, len(v))
-	for i, version := range v {
-		only[i] = config.Clone()
-		only[i].MinVersion, only[i].MaxVersion = version, version
-	}
-	return func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		for i := len(v) - 1; i > 0; i-- {
-			if slices.Contains(hello.SupportedVersions, v[i]) {
-				return only[i], nil
-			}
+// best is the place of the highest version that a client offers too; that of the lowest one when there is none: the alert says it.
+func (v versions) best(offered []uint16) int {
+	for i := len(v) - 1; i > 0; i-- {
+		if slices.Contains(offered, v[i]) {
+			return i
 		}
-		return only[0], nil
 	}
+	return 0
+}
+
+// pinned are configurations for each version alone, where there are gaps; otherwise config is good for all.
+func (v versions) pinned(config *tls.Config) []*tls.Config {
+	all := slices.Repeat([]*tls.Config{config}, len(v))
+	if v.gap() {
+		for i, version := range v {
+			all[i] = config.Clone()
+			all[i].MinVersion, all[i].MaxVersion = version, version
+		}
+	}
+	return all
 }
 
 // versionName is OpenSSL's.
