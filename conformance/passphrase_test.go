@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net/http"
 	"os"
@@ -51,7 +52,29 @@ func TestKeyWithPassphrase(t *testing.T) {
 			if status != test.status || test.message != "" && answer["faultstring"] != test.message {
 				t.Errorf("%d %v, want %d %s", status, answer, test.status, test.message)
 			}
+			if made, ok := answer["listener"].(map[string]any); ok {
+				p.untilOnline(t, fmt.Sprint(made["id"]))
+			}
 		})
+	}
+}
+
+// untilOnline waits until a listener serves.
+func (p *player) untilOnline(t *testing.T, listener string) {
+	t.Helper()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	late := time.After(patience)
+	for {
+		shown := string(p.send(t, "member", http.MethodGet, "/load-balancer/v2.0/lbaas/listeners/"+listener+"?status_reasons=true", ""))
+		if strings.Contains(shown, `"operating_status":"ONLINE"`) {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-late:
+			t.Fatalf("the listener does not serve: %s", shown)
+		}
 	}
 }
 
