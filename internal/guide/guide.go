@@ -14,6 +14,9 @@ import (
 //go:embed guide.txt
 var text string
 
+//go:embed https.txt
+var httpsText string
+
 // Part is a chapter of the tour.
 type Part struct {
 	Title string
@@ -51,6 +54,9 @@ func (p Place) fill(text string) string {
 
 // Tour returns the parts as they are typed in a place.
 func Tour(p Place) ([]Part, error) { return parse(p.fill(text)) }
+
+// HTTPS returns the parts of the guide to HTTPS load balancers as they are typed in a place. Its servers need namespaces.
+func HTTPS(p Place) ([]Part, error) { return parse(p.fill(httpsText)) }
 
 // parse reads the form that the head of guide.txt describes.
 func parse(text string) ([]Part, error) {

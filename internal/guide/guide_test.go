@@ -33,6 +33,20 @@ func TestTourIsFilledIn(t *testing.T) {
 	}
 }
 
+func TestHTTPSIsFilledIn(t *testing.T) {
+	parts, err := HTTPS(Place{Region: "RegionOne"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range parts {
+		for _, step := range part.Steps {
+			if strings.Contains(step.Command, "{region}") {
+				t.Errorf("%s: %s is not filled in", part.Title, step.Command)
+			}
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	got, err := parse("# remark\n== One\n> Look.\n% 5s\n$ a \\\n  b\n: id <uuid>\n: tags? []\n$ c\n| id | name |\n| 1 | <empty> |\n")
 	if err != nil {
