@@ -9,8 +9,8 @@ import (
 )
 
 var balancerPages = []page{
-	{method: "GET", pattern: "/load-balancers", handle: (*view).showBalancers, live: true},
-	{method: "GET", pattern: "/load-balancers/{region}/{id}", handle: (*view).showBalancer, live: true},
+	{method: "GET", pattern: "/load-balancers", handle: (*view).showBalancers},
+	{method: "GET", pattern: "/load-balancers/{region}/{id}", handle: (*view).showBalancer},
 }
 
 // balancersPath is the page with the list.
@@ -104,7 +104,22 @@ func (v *view) showBalancer() error {
 	if err != nil {
 		return err
 	}
+	v.noteOpened(o)
 	return v.render(v.balancerRow(shown))
+}
+
+// noteOpened has the browser's address say which rows are expanded, so that they still are when the page is loaded again.
+func (v *view) noteOpened(o opened) {
+	page, err := url.Parse(v.r.Header.Get("HX-Current-URL"))
+	if err != nil || page.Path != balancersPath || v.r.Header.Get(refreshHeader) != "" {
+		return
+	}
+	query := page.Query()
+	query["open"] = slices.DeleteFunc(query["open"], func(text string) bool { return readOpened(text).id == o.id })
+	if o.tab != "" {
+		query.Add("open", o.text())
+	}
+	v.w.Header().Set("HX-Replace-Url", balancersPath+"?"+query.Encode())
 }
 
 // balancer finds a load balancer of the person's project.

@@ -318,7 +318,7 @@ func (v *view) balancerList(l listing) templ.Component {
 						}
 						return nil
 					})
-					templ_7745c5c3_Err = paneLink(balancersPath+"/new?region="+region.name, "button primary", "").Render(templ.WithChildren(ctx, templ_7745c5c3_Var16), templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = paneLink(balancersPath+"/new?"+query("region", region.name), "button primary", "").Render(templ.WithChildren(ctx, templ_7745c5c3_Var16), templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -858,7 +858,7 @@ func (v *view) balancerRow(r row) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = paneLink(balancersPath+"/delete?id="+r.region+"/"+r.ID, "menu-item menu-danger", "").Render(templ.WithChildren(ctx, templ_7745c5c3_Var44), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = paneLink(balancersPath+"/delete?"+query("id", r.region+"/"+r.ID), "menu-item menu-danger", "").Render(templ.WithChildren(ctx, templ_7745c5c3_Var44), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -1,6 +1,6 @@
 package console
 
-var dashboardPages = []page{{method: "GET", pattern: "/{$}", handle: (*view).showDashboard, live: true}}
+var dashboardPages = []page{{method: "GET", pattern: "/{$}", handle: (*view).showDashboard}}
 
 // summary is how the load balancers of a region are.
 type summary struct {

@@ -147,7 +147,7 @@ func (v *view) dashboardPage(all []summary) templ.Component {
 								}
 								return nil
 							})
-							templ_7745c5c3_Err = paneLink(balancersPath+"/new?region="+s.name, "button primary", "").Render(templ.WithChildren(ctx, templ_7745c5c3_Var8), templ_7745c5c3_Buffer)
+							templ_7745c5c3_Err = paneLink(balancersPath+"/new?"+query("region", s.name), "button primary", "").Render(templ.WithChildren(ctx, templ_7745c5c3_Var8), templ_7745c5c3_Buffer)
 							if templ_7745c5c3_Err != nil {
 								return templ_7745c5c3_Err
 							}

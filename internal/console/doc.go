@@ -14,8 +14,7 @@
 // A page is a file with a handler and a file with its looks: say, quotas.go and quotas.templ.
 //
 //  1. In quotas.go, a list of [page]s with method, pattern and handler, which stands in pages() as well. A handler is a method
-//     of [view]; it opens the region with v.open, asks with cloud.call, [list] or [show], and ends with v.render. A page that
-//     fetches itself again says live.
+//     of [view]; it opens the region with v.open, asks with cloud.call, [list] or [show], and ends with v.render.
 //  2. In quotas.templ, a component in v.layout for a page, or in v.pane for what slides in from the right. The parts in
 //     components.templ (fields, statuses, tables' links, empty places) are there to be used. Nothing carries style or
 //     script: the pages' policy forbids both.

@@ -6,7 +6,7 @@ import (
 )
 
 var floatingPages = []page{
-	{method: "GET", pattern: "/floating-ips", handle: (*view).showFloatingIPs, live: true},
+	{method: "GET", pattern: "/floating-ips", handle: (*view).showFloatingIPs},
 	{method: "GET", pattern: "/floating-ips/new", handle: (*view).createFloatingIP},
 	{method: "POST", pattern: "/floating-ips/new", handle: (*view).createFloatingIP},
 	{method: "GET", pattern: "/load-balancers/{region}/{id}/floating-ip", handle: (*view).createFloatingIP},

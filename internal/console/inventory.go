@@ -5,10 +5,10 @@ import "slices"
 // networkPages and serverPages show what load balancers stand in front of.
 var (
 	networkPages = []page{
-		{method: "GET", pattern: "/networks", handle: (*view).showNetworks, live: true},
-		{method: "GET", pattern: "/ports", handle: (*view).showPorts, live: true},
+		{method: "GET", pattern: "/networks", handle: (*view).showNetworks},
+		{method: "GET", pattern: "/ports", handle: (*view).showPorts},
 	}
-	serverPages = []page{{method: "GET", pattern: "/servers", handle: (*view).showServers, live: true}}
+	serverPages = []page{{method: "GET", pattern: "/servers", handle: (*view).showServers}}
 )
 
 func (v *view) showNetworks() error {

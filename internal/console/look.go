@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -105,3 +106,6 @@ func readableTime(at string) string {
 	}
 	return t.Format("2 Jan 2006, 15:04:05") + " UTC"
 }
+
+// query is a query of one parameter.
+func query(name, value string) string { return url.Values{name: {value}}.Encode() }

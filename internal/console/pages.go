@@ -19,7 +19,7 @@ type page struct {
 	method, pattern string
 	handle          func(*view) error
 	open            bool // for people who have not signed in as well
-	live            bool // asked for by pages that update themselves, which is nobody's click
+	live            bool // asked for by pages by themselves, which is nobody's click
 }
 
 // pages are all of them; each file with pages has a list of its own.
@@ -54,22 +54,23 @@ func (c *Console) page(p page) http.Handler {
 			v.fail(err)
 		}
 	}))
-	if !p.live {
-		return c.doors.sessions.LoadAndSave(handler)
-	}
+	active := c.doors.sessions.LoadAndSave(handler)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token := ""
-		if cookie, err := r.Cookie(c.doors.sessions.Cookie.Name); err == nil {
-			token = cookie.Value
+		if !p.live && r.Header.Get(refreshHeader) == "" {
+			active.ServeHTTP(w, r)
+			return
 		}
-		ctx, err := c.doors.sessions.Load(r.Context(), token)
+		ctx, err := c.doors.load(r)
 		if err != nil {
-			http.Error(w, "session", http.StatusInternalServerError)
+			c.doors.sessions.ErrorFunc(w, r, err)
 			return
 		}
 		handler.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
+
+// refreshHeader is on requests of pages that update themselves: they do not keep a session from ending.
+const refreshHeader = "Console-Refresh"
 
 // admit makes sure, from time to time, that the token is still good.
 func (v *view) admit(p page) error {

@@ -52,6 +52,15 @@ func newDoors(secure bool) *doors {
 	}
 }
 
+// load reads the session of a request as it is now; changes of it are not kept, and it does not last the longer for it.
+func (d *doors) load(r *http.Request) (context.Context, error) {
+	token := ""
+	if cookie, err := r.Cookie(d.sessions.Cookie.Name); err == nil {
+		token = cookie.Value
+	}
+	return d.sessions.Load(r.Context(), token)
+}
+
 // person is who the request's session belongs to; nil when nobody is signed in.
 func (d *doors) person(ctx context.Context) *person {
 	raw := d.sessions.GetBytes(ctx, personKey)
