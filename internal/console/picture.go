@@ -75,14 +75,24 @@ func (p plan) draw() picture {
 	return d
 }
 
+// otherwise is the box for what a listener's policies are not about, among the policies.
+func otherwise(l listener) string { return "otherwise-" + l.ID }
+
 func (p plan) columns() (listeners, policies, pools, members column) {
 	for _, l := range p.balancer.listeners {
 		listeners = append(listeners, box{
 			id: l.ID, title: l.label(), below: l.Protocol + " :" + strconv.Itoa(l.Port), status: l.Operating, off: !l.AdminStateUp,
 		})
 	}
-	for _, y := range p.policies {
-		policies = append(policies, box{id: y.ID, title: y.label(), below: y.does(), status: y.Operating, off: !y.AdminStateUp})
+	for _, l := range p.balancer.listeners {
+		for _, y := range p.policies {
+			if y.ListenerID == l.ID {
+				policies = append(policies, box{id: y.ID, title: y.label(), below: y.does(), status: y.Operating, off: !y.AdminStateUp})
+			}
+		}
+		if len(p.policies) > 0 && l.DefaultPoolID != "" {
+			policies = append(policies, box{id: otherwise(l), title: "Otherwise", below: "to the default pool"})
+		}
 	}
 	for _, o := range p.balancer.pools {
 		pools = append(pools, box{id: o.ID, title: o.label(), below: o.Algorithm, status: o.Operating, off: !o.AdminStateUp})
@@ -98,15 +108,21 @@ func (p plan) columns() (listeners, policies, pools, members column) {
 	return listeners, policies, pools, members
 }
 
-// connect draws the lines. What they carry is what their narrower end has counted.
+// connect draws the lines. What they carry is what their end has counted; where that is the sum of several lines, it is not
+// known how much each carries.
 func (p plan) connect(d *picture) {
 	for _, l := range p.balancer.listeners {
 		d.connect(p, p.balancer.ID, l.ID, l.ID)
-		d.connect(p, l.ID, l.DefaultPoolID, l.ID)
+		if len(p.policies) == 0 {
+			d.connect(p, l.ID, l.DefaultPoolID, l.DefaultPoolID)
+			continue
+		}
+		d.connect(p, l.ID, otherwise(l), l.DefaultPoolID)
+		d.connect(p, otherwise(l), l.DefaultPoolID, l.DefaultPoolID)
 	}
 	for _, y := range p.policies {
-		d.connect(p, y.ListenerID, y.ID, "")
-		d.connect(p, y.ID, y.RedirectPoolID, "")
+		d.connect(p, y.ListenerID, y.ID, p.onlyBy(y))
+		d.connect(p, y.ID, y.RedirectPoolID, p.onlyBy(y))
 	}
 	for _, o := range p.balancer.pools {
 		for i, m := range p.members[o.ID] {
@@ -117,6 +133,21 @@ func (p plan) connect(d *picture) {
 			d.connect(p, o.ID, m.ID, m.ID)
 		}
 	}
+}
+
+// onlyBy is the pool of a policy when nothing else leads there, so that the pool's numbers are the policy's; "" otherwise.
+func (p plan) onlyBy(y policy) string {
+	for _, l := range p.balancer.listeners {
+		if l.DefaultPoolID == y.RedirectPoolID {
+			return ""
+		}
+	}
+	for _, other := range p.policies {
+		if other.ID != y.ID && other.RedirectPoolID == y.RedirectPoolID {
+			return ""
+		}
+	}
+	return y.RedirectPoolID
 }
 
 // connect draws a line between two boxes, if both are there; measured is the object whose numbers it shows.

@@ -80,6 +80,14 @@ func (r rule) sentence() string {
 	return text + " " + r.Compare + " “" + r.Value + "”"
 }
 
+// countedWord is a number of things in words.
+func countedWord(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return strconv.Itoa(n) + " " + word + "s"
+}
+
 // policies are those of a listener in the order of their positions.
 func (c *cloud) policies(ctx context.Context, listenerID string) ([]policy, error) {
 	all, err := listReasoned[policy](ctx, c, "l7policies", "listener_id", listenerID)

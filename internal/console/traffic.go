@@ -1,11 +1,12 @@
 package console
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -44,9 +45,12 @@ type numbers struct {
 // recent is how many steps stand for "now": a minute.
 const recent = 6
 
+// settled is a column without its last step, which is still being counted.
+func settled(column []float64) []float64 { return column[:max(0, len(column)-1)] }
+
 // rate is what a column has been during the last minute, for each second.
 func (s *series) rate(column []float64) float64 {
-	if s == nil || s.Step == 0 || len(column) == 0 {
+	if column = settled(column); s == nil || s.Step == 0 || len(column) == 0 {
 		return 0
 	}
 	last := column[max(0, len(column)-recent):]
@@ -73,27 +77,25 @@ func (s *series) of(id string) numbers {
 // trafficLine is one object in the table below the picture.
 type trafficLine struct {
 	object
-	kind  string
-	depth int
+	kind, below string // what it is, and where
+	depth       int
 	numbers
 }
 
 // open is how many connections, or requests, there are now.
 func (n numbers) open() float64 {
-	if len(n.Active) == 0 {
+	if len(n.Active) < 2 {
 		return 0
 	}
-	return n.Active[len(n.Active)-1]
+	return n.Active[len(n.Active)-2]
 }
 
 // curve is the column that says most: requests where there are some, else connections.
 func (n numbers) curve() []float64 {
-	for _, requests := range n.Requests {
-		if requests > 0 {
-			return n.Requests
-		}
+	if slices.ContainsFunc(n.Requests, func(requests float64) bool { return requests > 0 }) {
+		return settled(n.Requests)
 	}
-	return n.Connections
+	return settled(n.Connections)
 }
 
 // series reads the last hour of a load balancer; nil when the cloud does not know it.
@@ -108,7 +110,7 @@ func (c *cloud) series(ctx context.Context, id string) (*series, error) {
 	return out.Series, err
 }
 
-// showSeries is what the charts draw.
+// showSeries is what the charts draw: the numbers of one object.
 func (v *view) showSeries() error {
 	region := v.r.PathValue("region")
 	b, err := v.balancer(region, v.r.PathValue("id"))
@@ -123,15 +125,23 @@ func (v *view) showSeries() error {
 	if err != nil {
 		return err
 	}
-	if s == nil {
-		s = &series{}
+	drawn := series{Objects: []numbers{}}
+	if s != nil {
+		drawn.From, drawn.Step = s.From, s.Step
 	}
-	text, err := json.Marshal(s)
+	if n := s.of(v.r.FormValue("object")); n.ID != "" {
+		drawn.Objects = append(drawn.Objects, n)
+	}
+	text, err := json.Marshal(drawn)
 	if err != nil {
 		return fmt.Errorf("series: %w", err)
 	}
 	v.w.Header().Set("Content-Type", "application/json")
-	_, _ = v.w.Write(text)
+	var zipped []byte
+	if takesGzip(v.r) {
+		zipped, _ = zip(text, gzip.BestSpeed) // the plain form does as well
+	}
+	send(v.w, v.r, http.StatusOK, text, zipped)
 	return nil
 }
 
@@ -167,40 +177,39 @@ func (v *view) traffic(b *balancer, w *watch) (*traffic, error) {
 
 // lines are the objects with their numbers, members below their pools.
 func (p plan) lines() []trafficLine {
-	all := []trafficLine{{p.balancer.object, "Load balancer", 0, p.series.of(p.balancer.ID)}}
+	all := []trafficLine{{p.balancer.object, "Load balancer", p.balancer.VIPAddress, 0, p.series.of(p.balancer.ID)}}
 	for _, l := range p.balancer.listeners {
-		all = append(all, trafficLine{l.object, fmt.Sprintf("Listener, %s :%d", l.Protocol, l.Port), 1, p.series.of(l.ID)})
+		all = append(all, trafficLine{l.object, "Listener", fmt.Sprintf("%s :%d", l.Protocol, l.Port), 1, p.series.of(l.ID)})
 	}
 	for _, of := range p.balancer.pools {
-		all = append(all, trafficLine{of.object, "Pool", 1, p.series.of(of.ID)})
+		all = append(all, trafficLine{of.object, "Pool", of.Algorithm, 1, p.series.of(of.ID)})
 		for _, m := range p.members[of.ID] {
-			all = append(all, trafficLine{m.object, "Member " + m.at(), 2, p.series.of(m.ID)})
+			all = append(all, trafficLine{m.object, "Member", m.at(), 2, p.series.of(m.ID)})
 		}
 	}
 	return all
 }
 
-// perSecond is a rate for people: three digits at most, and a unit of thousands.
-func perSecond(rate float64) string {
-	unit := ""
-	for _, larger := range []string{"k", "M", "G", "T"} {
-		if rate < 999.5 {
-			break
-		}
-		rate, unit = rate/1000, larger
-	}
-	switch {
-	case rate == 0:
-		return "0"
-	case rate < 9.95:
-		return fmt.Sprintf("%.1f%s", rate, unit)
-	default:
-		return fmt.Sprintf("%.0f%s", rate, unit)
-	}
-}
+// perSecond is a rate for people: three digits at most, and a prefix of thousands.
+func perSecond(rate float64) string { return strings.TrimSpace(scaled(rate)) }
 
 // bits writes a number of bytes each second as bits, as networks are measured.
-func bits(rate float64) string { return perSecond(rate*8) + "bit/s" }
+func bits(rate float64) string { return scaled(rate*8) + "bit/s" }
+
+// scaled is a number, a space, and the prefix of the unit that comes next.
+func scaled(n float64) string {
+	prefix := ""
+	for _, larger := range []string{"k", "M", "G", "T"} {
+		if n < 999.5 {
+			break
+		}
+		n, prefix = n/1000, larger
+	}
+	if n == 0 || n >= 9.95 {
+		return fmt.Sprintf("%.0f %s", n, prefix)
+	}
+	return fmt.Sprintf("%.1f %s", n, prefix)
+}
 
 // sparkline is the path of a small curve over the last hour in a box of 120 by 24; "" when there is nothing to draw.
 func sparkline(column []float64) string {
@@ -209,7 +218,7 @@ func sparkline(column []float64) string {
 	for i, n := range column {
 		at := i * points / len(column)
 		sums[at] += n
-		highest = math.Max(highest, sums[at])
+		highest = max(highest, sums[at])
 	}
 	if highest == 0 {
 		return ""

@@ -57,6 +57,10 @@ function fetchAgain(part) {
   }
 }
 
+document.addEventListener("htmx:configRequest", (event) => {
+  if (event.detail.triggeringEvent?.type === "refresh") event.detail.headers["Console-Refresh"] = "yes";
+});
+
 document.addEventListener("htmx:afterRequest", (event) => {
   const id = event.detail.elt.id;
   if (!fetching.delete(id) || !wanted.delete(id)) return;
@@ -148,6 +152,22 @@ function say(text, kind) {
   message.textContent = text;
   document.getElementById("messages").append(message);
   setTimeout(() => message.remove(), kind === "alert" ? 10000 : 5000);
+}
+
+// A pane that does not come at once is there in outline.
+let outline = 0;
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.detail.target.id !== "panes") return;
+  outline = setTimeout(() => document.getElementById("panes").append(document.getElementById("outline").content.cloneNode(true)), 120);
+});
+
+document.addEventListener("htmx:beforeSwap", dropOutline);
+document.addEventListener("htmx:afterRequest", dropOutline);
+
+function dropOutline() {
+  clearTimeout(outline);
+  document.querySelector("#panes > .outline")?.remove();
 }
 
 // ---- Menus, keyboard
@@ -246,45 +266,3 @@ document.addEventListener("DOMContentLoaded", () => {
   if (place) new MutationObserver(arrange).observe(place, { childList: true });
   watch();
 });
-
-// ---- Charts: uPlot draws what the server counted; only while a chart is on the page are numbers fetched.
-
-const drawn = new WeakMap();
-
-function paint(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
-
-async function chart(place) {
-  const answer = await fetch(place.dataset.chart, { headers: { "HX-Request": "true" } });
-  if (!answer.ok || !place.isConnected) return;
-  const series = await answer.json();
-  const mine = (series.objects || []).find((object) => object.object_id === place.dataset.object);
-  const count = mine ? mine.active.length : 0;
-  const start = Date.parse(series.from) / 1000;
-  const times = Array.from({ length: count }, (_, i) => start + i * series.step);
-  const each = (column, by) => mine[column].map((n) => n * by / series.step);
-  const data = mine ? [times, each("connections", 1), each("requests", 1), each("errors", 1), each("bytes_in", 8 / 1e6), each("bytes_out", 8 / 1e6)] : [[], [], [], [], [], []];
-  const known = drawn.get(place);
-  if (known && known.width === place.clientWidth) { known.setData(data); return; }
-  if (known) known.destroy();
-  const line = (label, color, scale, dash) => ({ label, stroke: paint(color), width: 1.5, scale, dash, points: { show: false }, value: (_, n) => n == null ? "–" : n.toPrecision(3) });
-  const axis = (more) => ({ stroke: paint("--faint"), grid: { stroke: paint("--line"), width: 1 }, ticks: { show: false }, ...more });
-  drawn.set(place, new uPlot({
-    width: place.clientWidth, height: 220, cursor: { drag: { x: false, y: false } },
-    scales: { mbit: { auto: true } },
-    axes: [axis({}), axis({ label: "each second", size: 56 }), axis({ scale: "mbit", side: 1, label: "Mbit/s", size: 56, grid: { show: false } })],
-    series: [{}, line("Connections/s", "--busy"), line("Requests/s", "--ok"), line("Errors/s", "--bad"),
-      line("In Mbit/s", "--warn", "mbit", [4, 3]), line("Out Mbit/s", "--faint", "mbit", [4, 3])],
-  }, data, place));
-}
-
-function charts() {
-  for (const place of document.querySelectorAll("[data-chart]")) chart(place);
-}
-
-function numbers() {
-  for (const place of document.querySelectorAll("[data-chart]")) fetchAgain(place.closest("[hx-get]"));
-}
-
-document.addEventListener("htmx:afterSettle", charts);
-document.addEventListener("DOMContentLoaded", charts);
-window.addEventListener("resize", charts);
