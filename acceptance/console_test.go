@@ -51,8 +51,10 @@ func TestConsoleShowsFailureAndRecovery(t *testing.T) {
 	b.seeIn(".members", "ONLINE")
 	b.do("mark the page", chromedp.Evaluate[chromedp.Void](`window.isTheSamePage = true`))
 
+	b.timeErrors(h.run("openstack token issue -f value -c id"), h.run("openstack loadbalancer pool show mylb-pool -f value -c id"))
 	h.run("poise lab server stop srv-lbaas-1")
 	b.seeIn(".members", "ERROR")
+	b.retry("the page to show it within a second of the API", `seen.api && seen.page && seen.page - seen.api < 1000`)
 	b.seeIn(".members", "refused")
 	b.seeIn(".pools", "DEGRADED")
 	h.run("poise lab server start srv-lbaas-1")
@@ -60,6 +62,54 @@ func TestConsoleShowsFailureAndRecovery(t *testing.T) {
 	b.retry("the load balancer to be ONLINE", `document.querySelector(".balancers .row .status").innerText.trim() === "ONLINE"`)
 	b.retry("the page never to have been loaded again", `window.isTheSamePage === true`)
 	b.wantNoComplaints()
+}
+
+// timeErrors notes when the API first says that a member is in ERROR, and when the page does.
+func (b *browser) timeErrors(token, pool string) {
+	b.Helper()
+	b.do("watch for errors", chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(() => {
+		window.seen = {};
+		const ask = async () => {
+			const answer = await fetch("/load-balancer/v2.0/lbaas/pools/" + %q + "/members", { headers: { "X-Auth-Token": %q } });
+			if ((await answer.json()).members.some((m) => m.operating_status === "ERROR")) seen.api = performance.now();
+			else setTimeout(ask, 50);
+		};
+		ask();
+		new MutationObserver(() => {
+			if (!seen.page && document.querySelector(".members .status-bad")) seen.page = performance.now();
+		}).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+	})()`, pool, token)))
+}
+
+// Somebody else's load balancer is not there, whatever is typed into the address.
+func TestConsoleIsolation(t *testing.T) {
+	if !onFreshHost(t) {
+		return
+	}
+	h := newHost(t, "linux", nil)
+	h.run("poise lab up")
+	h.run("openstack loadbalancer create --name the-secret-plan --vip-subnet-id subnet-regionone")
+	id := h.run("openstack loadbalancer show the-secret-plan -f value -c id")
+	for _, command := range []string{
+		"project create other", "user create --password other-password --project other other", "role add --user other --project other member",
+	} {
+		h.run("openstack --os-cloud poise-admin " + command)
+	}
+	b := h.openBrowser()
+	b.do("open the server's root", chromedp.Navigate(b.root+"/"), chromedp.WaitVisible("#f-user"))
+	b.fill("User name", "other")
+	b.fill("Password", "other-password")
+	b.press("Sign in")
+	b.see("No Load Balancers in this region")
+	for _, path := range []string{"", "/modify", "/listeners/new", "/pools/new"} {
+		b.visit("/load-balancers/RegionOne/" + id + path)
+		b.retry("nothing of it to be shown at "+path, calm+` && !document.body.innerText.includes("the-secret-plan")`)
+		if path != "" {
+			b.see("not found")
+		}
+	}
+	b.visit("/load-balancers/delete?id=RegionOne/" + id)
+	b.see("not found")
 }
 
 // createBalancer is the guide's "Creating a load balancer".
