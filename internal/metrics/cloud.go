@@ -75,9 +75,17 @@ type status struct{ kind, provisioning, operating string }
 func statuses(all []lb.Snapshot) map[status]int {
 	counts := map[status]int{}
 	for _, s := range all {
-		s.Tree.Walk(func(kind lb.Kind, _ string, o *lb.Object, _ any) {
+		var pool *lb.Pool // the last one: members follow theirs
+		s.Tree.Walk(func(kind lb.Kind, _ string, o *lb.Object, whole any) {
+			operating := s.Operating(o)
+			switch it := whole.(type) {
+			case *lb.Pool:
+				pool = it
+			case *lb.Member:
+				operating = s.OperatingMember(pool, it)
+			}
 			name := strings.ToLower(strings.ReplaceAll(string(kind), " ", ""))
-			counts[status{name, string(s.Provisioning(o)), string(s.Operating(o))}]++
+			counts[status{name, string(s.Provisioning(o)), string(operating)}]++
 		})
 	}
 	return counts

@@ -38,6 +38,7 @@ const secret = "a-token-of-thirty-two-characters"
 func newService(counters map[string]dataplane.Counters) *Service {
 	tree := &lb.LoadBalancer{
 		Object: lb.Object{ID: "b", AdminStateUp: true}, Listeners: []*lb.Listener{{Object: lb.Object{ID: "l", AdminStateUp: true}}},
+		Pools: []*lb.Pool{{Object: lb.Object{ID: "p"}, Members: []*lb.Member{{Object: lb.Object{ID: "m", CreatedIn: 2, ChangedIn: 2}}}}},
 	}
 	observed := lb.Observation{Applied: 1, Status: map[string]lb.Status{"b": {Operating: lb.Online}, "l": {Operating: lb.InError}}}
 	return New(Config{
@@ -102,6 +103,7 @@ func TestPage(t *testing.T) {
 		`poise_access_log_dropped_total 3`,
 		`poise_objects{kind="loadbalancer",operating_status="ONLINE",provisioning_status="ACTIVE"} 1`,
 		`poise_objects{kind="listener",operating_status="ERROR",provisioning_status="ACTIVE"} 1`,
+		`poise_objects{kind="member",operating_status="NO_MONITOR",provisioning_status="PENDING_CREATE"} 1`,
 		`poise_dataplane_connections 1`, `poise_dataplane_connections_total 7`, `poise_dataplane_bytes_in_total 13`,
 		`poise_dataplane_http_requests_total 4`, `go_goroutines `, `process_open_fds `,
 	} {
