@@ -1,11 +1,18 @@
-// Package proxy carries TCP connections in userspace: it accepts them on the load balancer's addresses, connects each
-// to a member and relays the bytes both ways.
+// Package proxy carries streams in userspace: it accepts connections on the load balancer's addresses and relays TCP, or reads
+// HTTP/1.1 and carries requests, to members. TLS may be on either side.
 //
 // An [Engine] runs a few event loops for the whole process; a [Server] is what one load balancer has on them. A
 // connection lives in one loop from its accept to its close and is touched by nothing else, so that no byte waits for
-// a lock: loops read the configuration through atomic pointers, and a connection keeps the one with which it started.
+// a lock: loops read the configuration through atomic pointers. A TCP connection (conn) keeps the one with which it started, a
+// request takes the newest.
 //
-// While nothing flows, a connection is two descriptors and some hundred bytes. Buffers and pipes belong to the loops and
+// A client of HTTP is a session, a connection to a member an upstream; while a request is under way, its exchange ties the two
+// together, and between two requests upstreams wait in their loop's idle pool for whoever comes next. Heads are read by h1 where they
+// were received, and rewritten once; l7 says where they go. A changed protocol (Upgrade) makes a conn of session and upstream.
+// Handshakes of TLS are made in goroutines (handshake), whatever comes then in the loop (tlsStream). What loops do not do,
+// HTTP/2 above all, is passed on to the gateway.
+//
+// While nothing flows, a connection is its descriptors and some hundred bytes. Buffers and pipes belong to the loops and
 // are lent out only while a receiver is slower than its sender. Small pieces are copied, bulk transfers are spliced
 // (splice(2)) and never enter the process.
 package proxy
