@@ -53,8 +53,9 @@ type times struct{ start, connect, connected, response time.Time }
 
 // aborter ends the waits for a member.
 type aborter struct {
-	mu     sync.Mutex // guards member
-	member interface{ abort() }
+	mu      sync.Mutex // guards what follows
+	member  interface{ abort() }
+	aborted bool // so is every further member
 }
 
 var exchanges = sync.Pool{New: func() any { return &exchange{} }}
@@ -82,7 +83,7 @@ func (x *exchange) free() {
 	x.tried = x.tried[:0]
 	x.begun, x.broken, x.upgraded = false, false, false
 	x.status, x.bytesOut, x.end, x.times = 0, 0, "", times{}
-	x.abort.set(nil)
+	x.abort.reset()
 	exchanges.Put(x)
 }
 
@@ -185,7 +186,9 @@ func appendField(dst []byte, name, value string) []byte {
 func (x *exchange) refuse(err error) {
 	status := http.StatusBadRequest
 	var refused *h1.Error
-	if errors.As(err, &refused) {
+	if before := x.session.strict.refused.Load(); before != nil { // the request stands for another one
+		status = before.Status
+	} else if errors.As(err, &refused) {
 		status = refused.Status
 	}
 	x.session.meter.Errors.Add(1)
@@ -289,12 +292,23 @@ func (a *aborter) set(member interface{ abort() }) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.member = member
+	if a.aborted && member != nil {
+		member.abort()
+	}
 }
 
 func (a *aborter) now() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.aborted = true
 	if a.member != nil {
 		a.member.abort()
 	}
+}
+
+// reset makes it ready for the next exchange.
+func (a *aborter) reset() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.member, a.aborted = nil, false
 }

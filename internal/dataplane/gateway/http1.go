@@ -291,6 +291,7 @@ func (x *exchange) upgrade(l *link, pool *l7.Pool) {
 		return
 	}
 	x.begun, x.upgraded, x.status = true, true, http.StatusSwitchingProtocols
+	x.session.strict.tunnel()
 	x.session.meter.Responses[1].Add(1)
 	x.times.response = time.Now()
 	x.out = append(x.out[:0], "HTTP/1.1 101 Switching Protocols\r\n"...)

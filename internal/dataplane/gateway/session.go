@@ -19,7 +19,8 @@ type session struct {
 	site    func() *l7.Site
 	metrics func(io.Writer)
 	meter   *meter.Listener
-	inbound inbound
+	inbound inbound // of HTTP/2,
+	strict  strict  // or of HTTP/1.1
 	outbox  outbox
 
 	mu        sync.Mutex  // guards what follows
@@ -34,7 +35,7 @@ func (s *session) Read(p []byte) (int, error) {
 	if s.isHTTP2() {
 		n, err = s.inbound.read(s.Conn, p)
 	} else {
-		n, err = s.Conn.Read(p)
+		n, err = s.strict.pass(s.Conn, p)
 	}
 	s.meter.BytesIn.Add(uint64(n))
 	return n, err
@@ -74,6 +75,9 @@ func (s *session) abort() error {
 	s.mu.Lock()
 	closed := s.closed
 	s.closed = true
+	for _, x := range s.exchanges {
+		x.abort.now() // nobody will watch it any more, and nobody waits for what it gets
+	}
 	s.mu.Unlock()
 	if closed {
 		return nil
