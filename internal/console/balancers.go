@@ -49,8 +49,10 @@ type row struct {
 	*balancer
 	address string // the floating IP's
 	opened  *opened
-	members []member // of the opened pool
-	traffic *traffic // of the opened tab
+	members []member           // of the opened pool
+	healths map[string]*health // of those, as far as the cloud tells
+	traffic *traffic           // of the opened tab
+	history *history           // of the opened tab
 }
 
 func (r row) path(parts ...string) string {
@@ -85,6 +87,10 @@ func (v *view) showBalancers() error {
 // showBalancer is one row, or without JavaScript the list with that row expanded.
 func (v *view) showBalancer() error {
 	o := opened{id: v.r.PathValue("id"), tab: v.r.FormValue("tab"), pool: v.r.FormValue("pool")}
+	b, err := v.balancer(v.r.PathValue("region"), o.id)
+	if err != nil {
+		return err
+	}
 	if !v.isFragment() {
 		if o.tab == "" && !v.r.Form.Has("tab") {
 			o.tab = tabDetails
@@ -94,11 +100,6 @@ func (v *view) showBalancer() error {
 			return err
 		}
 		return v.render(v.balancersPage(l))
-	}
-	region := v.r.PathValue("region")
-	b, err := v.balancer(region, o.id)
-	if err != nil {
-		return err
 	}
 	shown, err := v.row(b, o)
 	if err != nil {
@@ -224,17 +225,26 @@ func (v *view) expand(r row, w *watch, o opened) (row, error) {
 		o.tab = tabDetails
 	}
 	r.opened = &o
-	if o.tab == tabTraffic {
-		var err error
-		r.traffic, err = v.traffic(r.balancer, w)
+	c, err := v.open(r.region)
+	if err != nil {
+		return r, err
+	}
+	switch o.tab {
+	case tabTraffic:
+		r.traffic, err = v.traffic(c, r.balancer, w)
+		return r, err
+	case tabHistory:
+		r.history, err = c.history(v.r.Context(), r.ID)
 		return r, err
 	}
 	if _, ok := r.pool(o.pool); !ok || o.tab != tabPools {
 		o.pool = ""
 		return r, nil
 	}
-	var err error
-	r.members, err = w.poolMembers(v.r.Context(), o.pool)
+	if r.members, err = w.poolMembers(v.r.Context(), o.pool); err != nil {
+		return r, err
+	}
+	r.healths, err = c.healths(v.r.Context(), o.pool, r.members)
 	return r, err
 }
 
@@ -244,9 +254,10 @@ const (
 	tabListeners = "listeners"
 	tabPools     = "pools"
 	tabTraffic   = "traffic"
+	tabHistory   = "history"
 )
 
-var tabs = []string{tabDetails, tabListeners, tabPools, tabTraffic}
+var tabs = []string{tabDetails, tabListeners, tabPools, tabTraffic, tabHistory}
 
 // matches tells whether any of what the row shows has the filter's words in it.
 func (r row) matches(filter string) bool {

@@ -104,7 +104,7 @@ func (c *cloud) series(ctx context.Context, id string) (*series, error) {
 		Series *series `json:"series"`
 	}
 	err := c.call(ctx, loadBalancing, http.MethodGet, "loadbalancers/"+id+"/series", nil, &out)
-	if statusOf(err) == http.StatusNotFound {
+	if isUnknownRoute(err) {
 		return nil, nil
 	}
 	return out.Series, err
@@ -146,11 +146,7 @@ func (v *view) showSeries() error {
 }
 
 // traffic puts picture and table of a load balancer together.
-func (v *view) traffic(b *balancer, w *watch) (*traffic, error) {
-	c, err := v.open(b.region)
-	if err != nil {
-		return nil, err
-	}
+func (v *view) traffic(c *cloud, b *balancer, w *watch) (*traffic, error) {
 	ctx := v.r.Context()
 	s, err := c.series(ctx, b.ID)
 	if err != nil {

@@ -262,6 +262,7 @@ Idiomorph.defaults.callbacks.afterNodeMorphed = (element) => {
 document.addEventListener("htmx:afterSettle", count);
 document.addEventListener("visibilitychange", look);
 document.addEventListener("DOMContentLoaded", () => {
+  document.querySelector("nav.side .current")?.scrollIntoView({ block: "nearest", inline: "center" });
   const place = document.getElementById("panes");
   if (place) new MutationObserver(arrange).observe(place, { childList: true });
   watch();
