@@ -43,26 +43,14 @@ func (v *view) createFloatingIP() error {
 		f.values.Set("port_id", chosen.VIPPortID)
 	}
 	if v.isPost() {
-		in := body{}
-		f.choice(in, "floating_network_id")
-		if f.value("floating_network_id") == "" {
-			f.refuse("floating_network_id", "Choose the network on which the address is.")
-		}
-		if f.value("assign") == assignBalancer {
-			f.choice(in, "port_id")
-		}
-		var made map[string]floatingIP
-		ok, err := f.send(func() error {
-			return c.call(v.r.Context(), networking, http.MethodPost, "floatingips", body{"floatingip": in}, &made)
-		})
-		if err != nil {
+		made, err := v.makeFloatingIP(c, f)
+		switch {
+		case err != nil:
 			return err
-		}
-		if ok && in["port_id"] != nil && chosen != nil {
-			return v.done("Floating IP "+made["floatingip"].Address+" leads to "+chosen.label()+".", c.region, chosen.ID)
-		}
-		if ok {
-			return v.finished("Floating IP "+made["floatingip"].Address+" is created.", Base+"/floating-ips")
+		case made != nil && made.PortID != "" && chosen != nil:
+			return v.done("Floating IP "+made.Address+" leads to "+chosen.label()+".", c.region, chosen.ID)
+		case made != nil:
+			return v.finished("Floating IP "+made.Address+" is created.", Base+"/floating-ips")
 		}
 	}
 	networks, err := c.networks(v.r.Context())
@@ -71,6 +59,28 @@ func (v *view) createFloatingIP() error {
 	}
 	external := networkOptions(networks, func(n network) bool { return n.External })
 	return v.renderForm(f, v.floatingPane(f, external, balancers))
+}
+
+// makeFloatingIP does what the form asks for; the answer is nil when that was refused.
+func (v *view) makeFloatingIP(c *cloud, f *form) (*floatingIP, error) {
+	in := body{}
+	f.choice(in, "floating_network_id")
+	if f.value("floating_network_id") == "" {
+		f.refuse("floating_network_id", "Choose the network on which the address is.")
+	}
+	if f.value("assign") == assignBalancer {
+		f.choice(in, "port_id")
+		if f.value("port_id") == "" {
+			f.refuse("port_id", "Choose the load balancer that it leads to.")
+		}
+	}
+	var made map[string]*floatingIP
+	if ok, err := f.send(func() error {
+		return c.call(v.r.Context(), networking, http.MethodPost, "floatingips", body{"floatingip": in}, &made)
+	}); !ok {
+		return nil, err
+	}
+	return made["floatingip"], nil
 }
 
 // pick is the load balancer that was asked for by id or by its port; the only one there is counts as asked for.
