@@ -185,7 +185,9 @@ func saveObjects(ctx context.Context, tx bun.Tx, t *lb.LoadBalancer) error {
 
 // deleteMissing deletes the rows of objects that are in the old tree and not in the next one.
 func deleteMissing(ctx context.Context, tx bun.Tx, old, next *lb.LoadBalancer) error {
-	kept := map[string]bool{}
+	size := 0
+	next.Walk(func(lb.Kind, string, *lb.Object, any) { size++ })
+	kept := make(map[string]bool, size) // growing would cost more than counting: pools can be large
 	next.Walk(func(_ lb.Kind, _ string, o *lb.Object, _ any) { kept[o.ID] = true })
 	var gone []string
 	old.Walk(func(_ lb.Kind, _ string, o *lb.Object, _ any) {
