@@ -209,11 +209,12 @@ func (l *loop) splices(d *direction, src, dst *side, body *h1.Body) bool {
 }
 
 // complete is called when the member has sent its whole answer. Its connection may carry another request if this one was
-// sent as a whole too: nobody knows what the member takes the rest for.
+// sent as a whole too, as nobody knows what the member takes the rest for, and if the member has said no more than its answer, which
+// somebody else would get.
 func (s *session) complete() {
 	x, u := s.x, s.x.upstream
 	x.upstream = nil
-	reusable := x.requestDone && !x.muted && x.toMember.pending() == 0 && !x.tainted && x.answer.KeepAlive && !u.side.hup
+	reusable := x.requestDone && !x.muted && x.toMember.pending() == 0 && !x.tainted && x.answer.KeepAlive && u.side.silent()
 	switch {
 	case !reusable:
 		u.close(manner(!x.requestDone))

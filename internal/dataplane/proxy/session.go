@@ -12,6 +12,8 @@ const (
 	maxKeptSessions = 256
 	// messageSize has room for a head with what is inserted into it, and for what was read together with it.
 	messageSize = 3 * bufferSize
+	// turnSteps is how many requests that wait for nobody a session serves before others have their turn.
+	turnSteps = 64
 	// countAfter bytes of one request are told to the meters before it ends.
 	countAfter = 256 << 10
 )
@@ -94,7 +96,11 @@ func (s *session) goOn() {
 
 // run does what can be done, and waits for more.
 func (s *session) run() {
-	for s.step() {
+	for steps := 0; s.step(); steps++ {
+		if steps == turnSteps {
+			s.queue()
+			break
+		}
 	}
 	if s.phase == gone {
 		return
@@ -181,7 +187,7 @@ func (s *session) dueMs() int64 {
 // request, which it need not do before it was told to continue.
 func (s *session) awaitsClient() bool {
 	x := s.x
-	return s.owes() || !x.requestDone && x.toMember.pending() == 0 && !x.head.Expects
+	return s.owes() || !x.requestDone && !x.muted && x.toMember.pending() == 0 && !x.head.Expects
 }
 
 // expire ends what has taken too long.

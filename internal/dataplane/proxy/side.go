@@ -95,6 +95,19 @@ func (s *side) readStream(l *loop, p []byte) (int, syscall.Errno) {
 	return n, 0
 }
 
+// silent says that nothing is there to be read, not even the end.
+func (s *side) silent() bool {
+	switch {
+	case s.hup:
+		return false
+	case s.stream != nil:
+		var p [1]byte
+		n, errno := s.stream.read(p[:])
+		return n == 0 && errno == syscall.EAGAIN
+	}
+	return !s.readable || isSilent(s.fd)
+}
+
 // took notes that n bytes were read; none are the end.
 func (s *side) took(l *loop, n int) {
 	s.activeMs = l.nowMs
