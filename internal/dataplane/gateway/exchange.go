@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"poise/internal/dataplane"
@@ -37,15 +38,15 @@ type exchange struct {
 
 	begun    bool // the head of the response was given to net/http
 	broken   bool // the response cannot be completed
-	upgraded bool // the connection is not net/http's any more
 	status   int
 	bytesOut uint64
 	end      accesslog.End
 	times    times
 
 	silence
-	place int // in session.exchanges
-	abort aborter
+	upgraded atomic.Bool // the connection is not net/http's any more
+	place    int         // in session.exchanges
+	abort    aborter
 }
 
 // times of an exchange; zero: did not come to it.
@@ -81,7 +82,8 @@ func (x *exchange) free() {
 	x.member, x.meter, x.setCookie = nil, nil, false
 	clear(x.tried)
 	x.tried = x.tried[:0]
-	x.begun, x.broken, x.upgraded = false, false, false
+	x.begun, x.broken = false, false
+	x.upgraded.Store(false)
 	x.status, x.bytesOut, x.end, x.times = 0, 0, "", times{}
 	x.abort.reset()
 	exchanges.Put(x)
@@ -264,18 +266,23 @@ func (x *exchange) sweep(now time.Time) {
 		x.abort.now()
 		return
 	}
+	writes := side(x.silence.response.Load()) == theClient // before it may begin with an answer that says how late it is
 	late := x.overdue(now, orDefault(listener.ClientTimeout), orDefault(listener.MemberTimeout))
-	if late == nobody || !x.blamed.CompareAndSwap(int32(nobody), int32(late)) {
+	if late == nobody {
 		return
 	}
-	if late == theMember || x.upgraded {
-		x.abort.now()
-		return
-	}
+	first := x.blamed.CompareAndSwap(int32(nobody), int32(late))
 	past := time.Unix(1, 0)
-	_ = x.control.SetReadDeadline(past)
-	if side(x.silence.response.Load()) == theClient {
+	switch {
+	case !first: // not even that has an end
+		x.abort.now()
 		_ = x.control.SetWriteDeadline(past)
+	case late == theMember || x.upgraded.Load():
+		x.abort.now()
+	case writes:
+		_ = x.control.SetWriteDeadline(past)
+	default:
+		_ = x.control.SetReadDeadline(past)
 	}
 }
 

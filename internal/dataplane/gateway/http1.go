@@ -290,7 +290,8 @@ func (x *exchange) upgrade(l *link, pool *l7.Pool) {
 		x.fail(&h1.Error{Status: http.StatusBadGateway, Reason: "101 in HTTP/2"})
 		return
 	}
-	x.begun, x.upgraded, x.status = true, true, http.StatusSwitchingProtocols
+	x.begun, x.status = true, http.StatusSwitchingProtocols
+	x.upgraded.Store(true)
 	x.session.strict.tunnel()
 	x.session.meter.Responses[1].Add(1)
 	x.times.response = time.Now()

@@ -16,9 +16,9 @@ type strict struct {
 	isHTTP2 bool // the client has begun with the preface of HTTP/2
 	begun   bool // or not
 	refused atomic.Pointer[h1.Error]
-	head   h1.Head
-	body   h1.Body
-	inBody bool
+	head    h1.Head
+	body    h1.Body
+	inBody  bool
 
 	read    []byte // from the client, not found to be good yet
 	good    []byte // for net/http
