@@ -41,35 +41,38 @@ const (
 // inbound follows the frames that a client of HTTP/2 sends.
 type inbound struct {
 	begun   bool
-	skip    int // bytes up to the next frame
-	pending []byte
+	skip    int    // bytes up to the next frame
+	partial []byte // the beginning of a frame that is needed whole
+	pending []byte // for net/http
 }
 
 // read is Read of conn, with duplicates taken out of SETTINGS.
 func (f *inbound) read(conn io.Reader, p []byte) (int, error) {
-	if len(f.pending) > 0 {
-		n := copy(p, f.pending)
-		f.pending = f.pending[n:]
-		return n, nil
+	for {
+		switch {
+		case len(f.pending) > 0:
+			n := copy(p, f.pending)
+			f.pending = f.pending[n:]
+			return n, nil
+		case len(f.partial) > 0:
+			if err := f.complete(conn); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		n, err := conn.Read(p)
+		if n == 0 {
+			return n, err
+		}
+		if !f.begun {
+			f.begun, f.skip = true, preface
+		}
+		at := f.follow(p[:n])
+		f.partial = append(f.partial, p[at:n]...)
+		if at > 0 {
+			return at, nil
+		}
 	}
-	n, err := conn.Read(p)
-	if err != nil || n == 0 {
-		return n, err
-	}
-	if !f.begun {
-		f.begun, f.skip = true, preface
-	}
-	at := f.follow(p[:n])
-	if at == n {
-		return n, nil
-	}
-	if err := f.complete(conn, p[at:n]); err != nil {
-		return 0, err
-	}
-	if at == 0 {
-		return f.read(conn, p)
-	}
-	return at, nil
 }
 
 // follow passes over whole frames, and says where one begins of which more is needed; else it is the end.
@@ -85,7 +88,7 @@ func (f *inbound) follow(p []byte) (at int) {
 		if len(rest) < frameHeader {
 			return at
 		}
-		length := int(rest[0])<<16 | int(rest[1])<<8 | int(rest[2])
+		length := frameLength(rest)
 		if isSettings(rest, length) {
 			if len(rest) < frameHeader+length {
 				return at
@@ -101,27 +104,34 @@ func isSettings(frame []byte, length int) bool {
 	return frame[3] == typeSettings && frame[4]&ack == 0 && length%settingSize == 0 && length <= maxSettings*settingSize
 }
 
-// complete reads the rest of a frame's header, and of the frame if it is SETTINGS, into pending.
-func (f *inbound) complete(conn io.Reader, begin []byte) error {
-	frame := append(make([]byte, 0, frameHeader+maxSettings*settingSize), begin...)
-	if len(frame) < frameHeader {
-		have := len(frame)
-		frame = frame[:frameHeader]
-		if _, err := io.ReadFull(conn, frame[have:]); err != nil {
+// complete reads the rest of a frame's header, and of the frame if it is SETTINGS.
+func (f *inbound) complete(conn io.Reader) error {
+	if err := f.extend(conn, frameHeader); err != nil {
+		return err
+	}
+	if length := frameLength(f.partial); isSettings(f.partial, length) {
+		if err := f.extend(conn, frameHeader+length); err != nil {
 			return err
 		}
 	}
-	if length := int(frame[0])<<16 | int(frame[1])<<8 | int(frame[2]); isSettings(frame, length) {
-		have := len(frame)
-		frame = frame[:frameHeader+length]
-		if _, err := io.ReadFull(conn, frame[have:]); err != nil {
-			return err
-		}
-	}
-	f.follow(frame)
-	f.pending = frame
+	f.follow(f.partial)
+	f.pending, f.partial = f.partial, nil
 	return nil
 }
+
+// extend reads until the partial frame has n bytes.
+func (f *inbound) extend(conn io.Reader, n int) error {
+	have := len(f.partial)
+	if have >= n {
+		return nil
+	}
+	f.partial = append(f.partial, make([]byte, n-have)...)
+	read, err := io.ReadFull(conn, f.partial[have:])
+	f.partial = f.partial[:have+read]
+	return err
+}
+
+func frameLength(header []byte) int { return int(header[0])<<16 | int(header[1])<<8 | int(header[2]) }
 
 // dropRepeated makes settings that a later one overrides unknown ones. Invalid values stay, as they are errors.
 func dropRepeated(settings []byte) {
@@ -182,7 +192,7 @@ func malformedAnswer(p []byte, body int) (end int, stream []byte, ok bool) {
 		return 0, nil, false
 	}
 	header := p[body-frameHeader : body]
-	end = body + (int(header[0])<<16 | int(header[1])<<8 | int(header[2]))
+	end = body + frameLength(header)
 	if header[3] != typeData || header[4] != endStream || end > len(p) {
 		return 0, nil, false
 	}
