@@ -56,6 +56,10 @@ func consolePages() []consolePage {
 		{"balancer-pools", "/load-balancers", row("Pools")},
 		{"balancer-members", "/load-balancers", members},
 		{"balancer-menu", "/load-balancers", then(func(*browser) {}, "Actions of mylb")},
+		{"balancers-selected", "/load-balancers", func(b *browser) {
+			b.do("select one", chromedp.Click("[data-one]"))
+			b.see("1 selected")
+		}},
 		{"balancer-modify", "/load-balancers", then(func(*browser) {}, "Actions of mylb", "Modify Load Balancer")},
 		{"balancer-delete", "/load-balancers", then(func(*browser) {}, "Actions of mylb", "Delete")},
 		{"listener-create", "/load-balancers", then(row("Listeners"), "Create a Listener")},

@@ -53,8 +53,12 @@ function fetchAgain(part) {
   htmx.trigger(part, "refresh");
   if (!part.classList.contains("htmx-request")) { // somebody has just clicked here: after that
     fetching.delete(part.id);
-    setTimeout(() => { const now = document.getElementById(part.id); if (now) fetchAgain(now); }, 150);
+    fetchLater(part.id, 150);
   }
+}
+
+function fetchLater(id, pause) {
+  setTimeout(() => { const part = document.getElementById(id); if (part) fetchAgain(part); }, pause);
 }
 
 document.addEventListener("htmx:configRequest", (event) => {
@@ -63,9 +67,8 @@ document.addEventListener("htmx:configRequest", (event) => {
 
 document.addEventListener("htmx:afterRequest", (event) => {
   const id = event.detail.elt.id;
-  if (!fetching.delete(id) || !wanted.delete(id)) return;
-  const part = document.getElementById(id);
-  if (part) fetchAgain(part);
+  // Not at once: what ended the request may be a click, whose own is about to begin.
+  if (fetching.delete(id) && wanted.delete(id)) fetchLater(id, 20);
 });
 
 // A row that is gone: the list is fetched, with its counts.
@@ -88,7 +91,7 @@ function closeTop() {
 }
 
 function isTouched(pane) {
-  return pane.dataset.touched === "yes";
+  return pane.dataset.touched === "yes" || pane.querySelector(".field-bad, .alert") !== null;
 }
 
 function leaveTop() {
@@ -108,7 +111,30 @@ function arrange() {
   if (!top && last) focusAgain(last);
 }
 
+// A form that comes back stays where it was scrolled to, and the keyboard at the button that was pressed, or the next of its kind.
+let kept = null;
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const pane = event.detail.target;
+  if (!pane.matches || !pane.matches("#panes > .pane")) return;
+  const at = document.activeElement;
+  kept = { top: pane.querySelector(".pane-body").scrollTop, id: at.id, name: at.name, value: at.value };
+});
+
+function focusAsBefore(pane) {
+  const before = kept;
+  kept = null;
+  if (!before || pane.querySelector("[aria-invalid]")) return false;
+  const same = [...pane.querySelectorAll("button, input, select, textarea")].filter((e) => before.id ? e.id === before.id : before.name && e.name === before.name);
+  const found = same.find((e) => e.value === before.value) || same[0];
+  if (!found) return false;
+  pane.querySelector(".pane-body").scrollTop = before.top;
+  found.focus({ preventScroll: true });
+  return true;
+}
+
 function focusIn(pane) {
+  if (focusAsBefore(pane)) return;
   const first = pane.querySelector("[aria-invalid]") || pane.querySelector(".pane-body :is(input:not([type=hidden]), select, textarea, a, button)");
   (first || pane.querySelector("a, button")).focus({ preventScroll: false });
 }
@@ -124,8 +150,8 @@ document.addEventListener("click", (event) => {
   const closer = event.target.closest("#panes [data-close], #panes [data-back]");
   if (closer) {
     event.preventDefault();
-    if (closer.matches("[data-close]")) document.getElementById("panes").replaceChildren();
-    else closeTop();
+    if (closer.matches("[data-back]")) closeTop();
+    else if (!panes().some(isTouched) || confirm("Discard what you typed?")) document.getElementById("panes").replaceChildren();
   }
 });
 
@@ -179,6 +205,8 @@ function closeMenus(except) {
 }
 
 document.addEventListener("click", (event) => {
+  const item = event.target.closest("details.menu .menu-item");
+  if (item) item.closest("details.menu").querySelector("summary").focus(); // the item goes out of sight
   closeMenus(event.target.closest(".menu-item") ? null : event.target.closest("details.menu"));
 });
 
