@@ -32,7 +32,7 @@ type conn struct {
 	listener  *listener
 	setup     *setup
 	member    *balance.Member
-	meter     *meter.Member     // the member's
+	meter     *meter.Member     // the member's, or that of the one that failed last
 	tried     []*balance.Member // only while connecting
 	handshake *handshake        // with the member, likewise; nil: none is under way
 	client    netip.AddrPort
@@ -96,6 +96,9 @@ func (c *conn) tryMembers() accesslog.End {
 		if c.member == nil {
 			break
 		}
+		if len(c.tried) > 0 {
+			c.meter.Redispatches.Add(1) // still the one that failed
+		}
 		c.meter = c.setup.pool.Meters[c.member.Index]
 		err := c.dial()
 		if err == nil {
@@ -154,9 +157,8 @@ func (c *conn) abandonMember() {
 	}
 	c.member.Release()
 	c.meter.ConnectErrors.Add(1)
-	c.meter.Redispatches.Add(1)
 	c.tried = append(c.tried, c.member)
-	c.member, c.meter = nil, nil
+	c.member = nil
 }
 
 // watch sets the events of one side.
@@ -292,7 +294,7 @@ func (c *conn) close(how manner, end accesslog.End) {
 	if c.member != nil {
 		c.member.Release()
 	}
-	if c.meter != nil && c.state == relaying {
+	if c.state == relaying {
 		c.meter.Active.Add(-1)
 		c.meter.TotalNs.Add(l.nowNs - c.attemptNs)
 	}

@@ -135,6 +135,10 @@ func (l *loop) keepExchange(x *exchange) {
 	}
 	x.head.Reset()
 	x.answer.Reset()
+	clear(x.tried)
+	if cap(x.copy) > 2*maxCopy {
+		x.copy = nil
+	}
 	*x = exchange{head: x.head, answer: x.answer, copy: x.copy[:0], tried: x.tried[:0]}
 	l.keptExchanges = append(l.keptExchanges, x)
 }

@@ -50,6 +50,39 @@ func TestRequestsTakeTheNewestConfiguration(t *testing.T) {
 	}
 }
 
+// TestUnusableConfigurationIsAState has listeners that cannot be served as they are configured.
+func TestUnusableConfigurationIsAState(t *testing.T) {
+	for name, spoil := range map[string]func(*dataplane.Config){
+		"regular expression": func(c *dataplane.Config) {
+			c.Listeners[0].HTTP.Policies = []dataplane.Policy{{
+				ID: "p", Action: dataplane.Reject, Rules: []dataplane.Rule{{Type: "PATH", Compare: "REGEX", Value: "("}},
+			}}
+		},
+		"certificate": func(c *dataplane.Config) {
+			c.Listeners[0].TLS = &dataplane.ServerTLS{Certificates: []dataplane.Certificate{{Chain: [][]byte{{1}}, Key: []byte{2}}}}
+		},
+		"members' CA": func(c *dataplane.Config) { c.Pools[0].TLS = &dataplane.ClientTLS{CAs: [][]byte{{1}}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bench := newHTTPBench(t, httpMember(t, "a", func(http.ResponseWriter, *http.Request) {}))
+			spoil(&bench.config)
+			state := bench.server.Apply(&bench.config, bench.bind)["listener"]
+			if state.Listening || state.Reason == "" || strings.Contains(state.Reason, "panic") {
+				t.Errorf("%+v", state)
+			}
+			if conn, err := net.Dial("tcp", bench.addr()); err == nil {
+				_ = conn.Close()
+				t.Error("it listens all the same")
+			}
+			bench.config.Listeners[0].HTTP.Policies, bench.config.Listeners[0].TLS, bench.config.Pools[0].TLS = nil, nil, nil
+			bench.apply()
+			if got := firstLine(bench.say(get)); got != "HTTP/1.1 200 OK" {
+				t.Error(got)
+			}
+		})
+	}
+}
+
 // TestCookiePersistence keeps a client with its member by the cookie that it was given.
 func TestCookiePersistence(t *testing.T) {
 	says := func(name string) dataplane.Member {
