@@ -12,12 +12,10 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"time"
 
-	"software.sslmate.com/src/go-pkcs12"
-
 	"poise/internal/lb"
+	"poise/internal/pkcs12"
 )
 
 // Parts are a certificate as the key manager has it: either PKCS12, a bundle without passphrase, or the others, which
@@ -30,6 +28,9 @@ type Parts struct {
 
 	PKCS12 []byte
 }
+
+// maxIterations bounds how often a bundle's or a key's derivation may hash; OpenSSL writes 2,048, others up to 600,000.
+const maxIterations = 2_000_000
 
 // Parse returns the certificate with its private key, the leaf first and parsed, and refuses one that has expired. Errors
 // are [*lb.Error]s.
@@ -65,15 +66,15 @@ func read(p Parts) (tls.Certificate, error) {
 }
 
 func readBundle(p Parts) (crypto.PrivateKey, []*x509.Certificate, error) {
-	if tooSlow(p.PKCS12, 0) {
-		return nil, nil, invalid(fmt.Sprintf("The PKCS12 bundle is unreadable. It asks for more than %d iterations.", maxIterations))
+	key, chain, err := pkcs12.Decode(p.PKCS12, maxIterations)
+	if slow := (pkcs12.TooSlow{}); errors.As(err, &slow) {
+		return nil, nil, invalid("The PKCS12 bundle is unreadable. " + slow.Error())
 	}
-	key, leaf, chain, err := pkcs12.DecodeChain(p.PKCS12, "")
 	if err != nil {
 		return nil, nil, invalid("The PKCS12 bundle is unreadable. Please check the PKCS12 bundle validity. In addition, " +
 			"make sure it does not require a pass phrase. Error: " + err.Error())
 	}
-	return key, append([]*x509.Certificate{leaf}, chain...), nil
+	return key, chain, nil
 }
 
 func readContainer(p Parts) (crypto.PrivateKey, []*x509.Certificate, error) {

@@ -53,19 +53,28 @@ type balancer struct {
 
 type listener struct {
 	object
-	LoadBalancers        []reference `json:"loadbalancers"`
-	Protocol             string      `json:"protocol"`
-	Port                 int         `json:"protocol_port"`
-	DefaultPoolID        string      `json:"default_pool_id"`
-	ConnectionLimit      int         `json:"connection_limit"`
-	TimeoutClientData    int         `json:"timeout_client_data"`
-	TimeoutMemberConnect int         `json:"timeout_member_connect"`
-	TimeoutMemberData    int         `json:"timeout_member_data"`
-	TimeoutTCPInspect    int         `json:"timeout_tcp_inspect"`
-	AllowedCIDRs         []string    `json:"allowed_cidrs"`
-	TLSContainer         string      `json:"default_tls_container_ref"`
-	SNIContainers        []string    `json:"sni_container_refs"`
-	L7Policies           []reference `json:"l7policies"`
+	LoadBalancers        []reference       `json:"loadbalancers"`
+	Protocol             string            `json:"protocol"`
+	Port                 int               `json:"protocol_port"`
+	DefaultPoolID        string            `json:"default_pool_id"`
+	ConnectionLimit      int               `json:"connection_limit"`
+	TimeoutClientData    int               `json:"timeout_client_data"`
+	TimeoutMemberConnect int               `json:"timeout_member_connect"`
+	TimeoutMemberData    int               `json:"timeout_member_data"`
+	TimeoutTCPInspect    int               `json:"timeout_tcp_inspect"`
+	AllowedCIDRs         []string          `json:"allowed_cidrs"`
+	TLSContainer         string            `json:"default_tls_container_ref"`
+	SNIContainers        []string          `json:"sni_container_refs"`
+	ClientAuthentication string            `json:"client_authentication"`
+	ClientCA             string            `json:"client_ca_tls_container_ref"`
+	ClientCRL            string            `json:"client_crl_container_ref"`
+	ALPN                 []string          `json:"alpn_protocols"`
+	TLSVersions          []string          `json:"tls_versions"`
+	HSTSMaxAge           int               `json:"hsts_max_age"`
+	HSTSSubdomains       bool              `json:"hsts_include_subdomains"`
+	HSTSPreload          bool              `json:"hsts_preload"`
+	InsertHeaders        map[string]string `json:"insert_headers"`
+	L7Policies           []reference       `json:"l7policies"`
 }
 
 type pool struct {

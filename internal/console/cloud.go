@@ -25,6 +25,7 @@ const (
 	loadBalancing service = "load-balancer"
 	networking    service = "network"
 	computing     service = "compute"
+	keyManaging   service = "key-manager"
 )
 
 // cloud is one region of the cloud in the hands of a person.

@@ -21,6 +21,7 @@ type creatable struct{ title, text, address, icon string }
 var creatables = []creatable{
 	{"Load Balancer", "Spreads connections over servers.", balancersPath + "/new", "balancer"},
 	{"Floating IP", "An address that is reached from outside.", Base + "/floating-ips/new", "address"},
+	{"Certificate", "With its key, for listeners with TLS.", certificatesPath + "/new", "certificate"},
 }
 
 func (v *view) showCreate() error { return v.render(v.createPane()) }

@@ -22,7 +22,7 @@ type form struct {
 // form reads what was typed, or what a link has filled in.
 func (v *view) form() *form {
 	f := &form{values: url.Values{}, errors: map[string]string{}}
-	if err := v.r.ParseForm(); err != nil {
+	if err := v.r.ParseMultipartForm(maxForm); err != nil && !errors.Is(err, http.ErrNotMultipart) {
 		f.problem = "What was sent could not be read."
 		return f
 	}
@@ -39,6 +39,21 @@ func (f *form) preset(values map[string]string) {
 			f.values.Set(name, value)
 		}
 	}
+}
+
+// presetAll fills fields in that hold several values. A field that was sent with nothing in it stays so.
+func (f *form) presetAll(values map[string][]string) {
+	for name, all := range values {
+		if !f.values.Has(name) {
+			f.values[name] = all
+		}
+	}
+}
+
+// chosen are the values of a field that holds several; a list of boxes also sends an empty one, so that none ticked is told
+// apart from no such field.
+func (f *form) chosen(name string) []string {
+	return slices.DeleteFunc(slices.Clone(f.values[name]), func(value string) bool { return value == "" })
 }
 
 func (f *form) isBad() bool { return f.problem != "" || len(f.errors) > 0 }

@@ -16,6 +16,7 @@ import (
 // services are how each is found in the catalogue.
 var services = map[service]func(*gophercloud.ProviderClient, gophercloud.EndpointOpts) (*gophercloud.ServiceClient, error){
 	loadBalancing: openstack.NewLoadBalancerV2, networking: openstack.NewNetworkV2, computing: openstack.NewComputeV2,
+	keyManaging: openstack.NewKeyManagerV1,
 }
 
 // person is somebody who has signed in: the token, what it is good for, and where it is good for it. It is all that a
