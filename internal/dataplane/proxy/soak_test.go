@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,17 +17,36 @@ import (
 	"time"
 
 	"poise/internal/dataplane"
+	"poise/internal/testpki"
 )
 
 // TestSoak has random clients and random members talk through a listener whose configuration changes all the time. Whatever
 // answer looks complete to its client must be right to the last byte; who asks well-behaved members for well-behaved things
 // must get a complete one.
 func TestSoak(t *testing.T) {
-	const clients, duration = 24, 4 * time.Second
-	good := []dataplane.Member{soakMember(t, "a"), soakMember(t, "b"), soakMember(t, "c")}
+	t.Run("plaintext", func(t *testing.T) { testSoak(t, nil) })
+	t.Run("TLS", func(t *testing.T) {
+		pair := testpki.NewAuthority(t, "test").Issue(t, "site")
+		testSoak(t, &pair)
+	})
+}
+
+// testSoak does so with TLS on both sides, or without.
+func testSoak(t *testing.T, pair *testpki.Pair) {
+	const clients, duration = 24, 3 * time.Second
+	s := &soak{t: t, secure: pair != nil}
+	if s.secure {
+		s.serving = &tls.Config{Certificates: []tls.Certificate{pair.TLS()}}
+	}
+	good := []dataplane.Member{s.member("a"), s.member("b"), s.member("c")}
 	bench := newHTTPBench(t, good...)
 	bench.config.Listeners[0].ClientTimeout = 5 * time.Second
-	s := &soak{t: t, bench: bench, over: time.Now().Add(duration)}
+	if s.secure {
+		bench.config.Listeners[0].TLS = &dataplane.ServerTLS{Certificates: []dataplane.Certificate{certificate(t, *pair)}}
+		bench.config.Pools[0].TLS = &dataplane.ClientTLS{}
+		bench.apply()
+	}
+	s.bench, s.over = bench, time.Now().Add(duration)
 	var wg sync.WaitGroup
 	for i := range clients {
 		wg.Go(func() { s.client(rand.New(rand.NewPCG(uint64(i), 7))) })
@@ -59,6 +79,8 @@ type soak struct {
 	t        *testing.T
 	bench    *bench
 	over     time.Time
+	secure   bool
+	serving  *tls.Config // of members; nil: plaintext
 	complete atomic.Int64
 	spoilt   atomic.Int64 // did not end well, and were not meant to
 }
@@ -84,18 +106,33 @@ func (s *soak) client(random *rand.Rand) {
 			return
 		}
 		_ = conn.SetDeadline(time.Now().Add(3 * patience))
-		reader := bufio.NewReader(conn)
+		c := soakConn{conn, conn.(*net.TCPConn)}
+		if s.secure {
+			c.Conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+		}
+		reader := bufio.NewReader(c)
 		for range 1 + random.IntN(20) {
-			if !s.ask(conn, reader, random) {
+			if !s.ask(c, reader, random) {
 				break
 			}
 		}
-		_ = conn.Close()
+		_ = c.Close()
 	}
 }
 
+// soakConn is a connection, with TLS or without, whose socket can be reset.
+type soakConn struct {
+	net.Conn
+	socket *net.TCPConn
+}
+
+func (c soakConn) reset() {
+	_ = c.socket.SetLinger(0)
+	_ = c.socket.Close()
+}
+
 // ask makes one request, and says whether another one may follow.
-func (s *soak) ask(conn net.Conn, reader *bufio.Reader, random *rand.Rand) bool {
+func (s *soak) ask(conn soakConn, reader *bufio.Reader, random *rand.Rand) bool {
 	seed, way := random.Uint64(), random.IntN(ways)
 	if random.IntN(3) > 0 {
 		way = random.IntN(breaksOff)
@@ -127,8 +164,7 @@ func (s *soak) ask(conn net.Conn, reader *bufio.Reader, random *rand.Rand) bool 
 			text = text[n:]
 		}
 		if gone {
-			_ = conn.(*net.TCPConn).SetLinger(0)
-			_ = conn.Close()
+			conn.reset()
 		}
 	})
 	err := s.check(reader, seed, size)
@@ -198,9 +234,15 @@ func appendChunks(w *bytes.Buffer, p []byte, random *rand.Rand) {
 	w.WriteString("0\r\n\r\n")
 }
 
-// soakMember answers as its requests ask for, if they arrive as they should.
-func soakMember(t *testing.T, name string) dataplane.Member {
-	return serve(t, name, func(c *net.TCPConn) {
+// member answers as its requests ask for, if they arrive as they should.
+func (s *soak) member(name string) dataplane.Member {
+	t := s.t
+	return serve(t, name, func(socket *net.TCPConn) {
+		c := soakConn{socket, socket}
+		if s.serving != nil {
+			c.Conn = tls.Server(socket, s.serving)
+			defer c.Close()
+		}
 		reader := bufio.NewReader(c)
 		for {
 			_ = c.SetDeadline(time.Now().Add(3 * patience))
@@ -227,7 +269,7 @@ func soakMember(t *testing.T, name string) dataplane.Member {
 }
 
 // soakAnswer says whether the connection goes on.
-func soakAnswer(c *net.TCPConn, way int, body []byte, random *rand.Rand) bool {
+func soakAnswer(c soakConn, way int, body []byte, random *rand.Rand) bool {
 	var answer bytes.Buffer
 	switch way {
 	case withChunks:
@@ -257,7 +299,7 @@ func soakAnswer(c *net.TCPConn, way int, body []byte, random *rand.Rand) bool {
 		text = text[n:]
 	}
 	if way == reset {
-		_ = c.SetLinger(0)
+		c.reset()
 	}
 	return way == withLength || way == withChunks || way == slowly
 }
