@@ -186,6 +186,29 @@ func TestIdleUpstreamsMakeRoom(t *testing.T) {
 	}
 }
 
+// TestNoDescriptorForTheRequest has the kernel refuse a socket: the one request gets a 503, the next is served.
+func TestNoDescriptorForTheRequest(t *testing.T) {
+	bench := newHTTPBench(t, serve(t, "a", func(c *net.TCPConn) {
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+			_, _ = io.WriteString(c, okayLast)
+		}
+	}))
+	bench.server.Close()
+	scarce := &scarceNet{}
+	scarce.left.Store(2) // the first is the listener's
+	bench.server = New(scarce, slog.New(slog.DiscardHandler), bench.engine)
+	bench.apply()
+	for _, want := range []string{"HTTP/1.1 200 OK", "HTTP/1.1 503 Service Unavailable"} {
+		if got := firstLine(bench.say(get)); got != want {
+			t.Errorf("%s instead of %s", got, want)
+		}
+	}
+	scarce.left.Store(1)
+	if got := firstLine(bench.say(get)); got != "HTTP/1.1 200 OK" {
+		t.Errorf("afterwards: %s", got)
+	}
+}
+
 // TestManySlowHeads is about memory: clients that have sent a few bytes of a head hold little.
 func TestManySlowHeads(t *testing.T) {
 	const clients = 1000
