@@ -66,7 +66,7 @@ func newExchange(s *session, w http.ResponseWriter, r *http.Request) *exchange {
 	x.session, x.site, x.w, x.r = s, s.site(), w, r
 	x.control = http.NewResponseController(w)
 	x.times.start = time.Now()
-	x.silence.reset()
+	x.silence.reset(&s.gateway.watcher.clock)
 	return x
 }
 
