@@ -1,7 +1,6 @@
 package console
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -43,7 +42,7 @@ func (v *view) isPost() bool { return v.r.Method == http.MethodPost }
 // send makes a call with what a form says, unless that cannot be read. It tells whether all went well; what an API refused is
 // then in the form.
 func (f *form) send(call func() error) (bool, error) {
-	if f.isBad() {
+	if f.isBad() || f.isAsk {
 		return false, nil
 	}
 	if err := call(); err != nil {
@@ -98,8 +97,18 @@ func (v *view) modifyBalancer() error {
 	}
 	f := v.form()
 	f.preset(map[string]string{"name": p.Name, "description": p.balancer.Description, "floating_ip": current})
+	if v.isCopy() {
+		return v.renderCopy(p.modified(f, all, current)...)
+	}
 	if v.isPost() {
-		ok, err := f.send(func() error { return p.modify(v.r.Context(), f, current) })
+		ok, err := f.send(func() error {
+			for _, o := range p.modified(f, all, current) {
+				if err := p.carryOut(v.r.Context(), o, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		if err != nil {
 			return err
 		}
@@ -124,34 +133,37 @@ func (v *view) renderForm(f *form, pane component) error {
 	return nil
 }
 
-// modify carries out what the form of a load balancer says that differs from what is.
-func (p place) modify(ctx context.Context, f *form, current string) error {
+// modified is what the form of a load balancer says that differs from what is.
+func (p place) modified(f *form, all []floatingIP, current string) []order {
+	var orders []order
 	if f.value("name") != p.Name || f.value("description") != p.balancer.Description {
-		in := body{}
-		f.text(in, "name")
-		f.text(in, "description")
-		if err := p.call(ctx, loadBalancing, http.MethodPut, "loadbalancers/"+p.ID, body{"loadbalancer": in}, nil); err != nil {
-			return err
-		}
+		o := order{kind: balancerKind, id: p.ID, in: body{}, fixed: body{"vip_subnet_id": p.VIPSubnetID}}
+		f.text(o.in, "name")
+		f.text(o.in, "description")
+		orders = append(orders, o)
 	}
 	chosen := f.value("floating_ip")
 	if chosen == current || chosen == createFloatingIP {
-		return nil
+		return orders
 	}
 	if current != noFloatingIP {
-		if err := p.attach(ctx, current, nil); err != nil {
-			return err
-		}
+		orders = append(orders, attached(all, current, nil))
 	}
-	if chosen == noFloatingIP {
-		return nil
+	if chosen != noFloatingIP {
+		orders = append(orders, attached(all, chosen, p.VIPPortID))
 	}
-	return p.attach(ctx, chosen, p.VIPPortID)
+	return orders
 }
 
-// attach leads a floating IP to a port, or to nothing when that is nil.
-func (c *cloud) attach(ctx context.Context, floatingID string, portID any) error {
-	return c.call(ctx, networking, http.MethodPut, "floatingips/"+url.PathEscape(floatingID), body{"floatingip": body{"port_id": portID}}, nil)
+// attached leads a floating IP to a port, or to nothing when that is nil.
+func attached(all []floatingIP, id string, portID any) order {
+	o := order{kind: attachKind, id: url.PathEscape(id), in: body{"port_id": portID}, fixed: body{}}
+	for _, ip := range all {
+		if ip.ID == id {
+			o.fixed["floating_ip"] = ip.Address
+		}
+	}
+	return o
 }
 
 // floatingOptions are the floating IP that is attached, those that are free, and that one may be made.
@@ -204,14 +216,16 @@ func (v *view) deleteBalancers() error {
 	if !v.isPost() || len(chosen) == 0 {
 		return v.renderForm(f, v.deletePane(chosen, f))
 	}
-	for _, b := range chosen {
+	if v.isCopy() {
+		return v.renderCopy(deletions(chosen)...)
+	}
+	for i, o := range deletions(chosen) {
+		b := chosen[i]
 		c, err := v.open(b.region)
 		if err != nil {
 			return err
 		}
-		ok, err := f.send(func() error {
-			return c.call(v.r.Context(), loadBalancing, http.MethodDelete, "loadbalancers/"+b.ID+"?cascade=true", nil, nil)
-		})
+		ok, err := f.send(func() error { return c.carryOut(v.r.Context(), o, nil) })
 		if err != nil {
 			return err
 		}
@@ -227,11 +241,23 @@ func (v *view) deleteBalancers() error {
 	return v.done(message, chosen[0].region, chosen[0].ID)
 }
 
-// removable are the kinds below a load balancer: in addresses, the API's path, and the word for people.
-var removable = map[string]struct{ path, word string }{
-	"listeners":       {"listeners/", "Listener"},
-	"pools":           {"pools/", "Pool"},
-	"health-monitors": {"healthmonitors/", "Healthmonitor"},
+// deletions are those of load balancers with everything below them.
+func deletions(chosen []*balancer) []order {
+	orders := make([]order, len(chosen))
+	for i, b := range chosen {
+		orders[i] = order{kind: balancerKind, id: b.ID, gone: true}
+	}
+	return orders
+}
+
+// removable are the kinds below a load balancer, as addresses have them, with the word for people.
+var removable = map[string]struct {
+	*kind
+	word string
+}{
+	"listeners":       {listenerKind, "Listener"},
+	"pools":           {poolKind, "Pool"},
+	"health-monitors": {monitorKind, "Healthmonitor"},
 }
 
 // deleteObject asks whether an object of a load balancer is to be deleted, and does it.
@@ -251,9 +277,11 @@ func (v *view) deleteObject() error {
 	}
 	f := v.form()
 	if v.isPost() {
-		ok, err := f.send(func() error {
-			return p.call(v.r.Context(), loadBalancing, http.MethodDelete, kind.path+id, nil, nil)
-		})
+		o := order{kind: kind.kind, id: id, gone: true}
+		if v.isCopy() {
+			return v.renderCopy(o)
+		}
+		ok, err := f.send(func() error { return p.carryOut(v.r.Context(), o, nil) })
 		if err != nil {
 			return err
 		}

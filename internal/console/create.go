@@ -1,8 +1,6 @@
 package console
 
 import (
-	"net/http"
-
 	"github.com/a-h/templ"
 )
 
@@ -30,7 +28,7 @@ func (v *view) showCreate() error { return v.render(v.createPane()) }
 var connections = []option{{"network", "Network"}, {"subnet", "Subnet"}, {"port", "Port"}}
 
 // balancerChoices are the lines of the dropdowns for a new load balancer.
-type balancerChoices struct{ regions, networks, subnets, ports []option }
+type balancerChoices struct{ regions, networks, subnets, ports, flavors []option }
 
 func (v *view) createBalancer() error {
 	f := v.form()
@@ -43,11 +41,12 @@ func (v *view) createBalancer() error {
 		return err
 	}
 	if v.isPost() {
-		in := newBalancer(f)
+		o := order{kind: balancerKind, in: newBalancer(f)}
+		if v.isCopy() {
+			return v.renderCopy(o)
+		}
 		var made map[string]balancer
-		ok, err := f.send(func() error {
-			return c.call(v.r.Context(), loadBalancing, http.MethodPost, "loadbalancers", body{"loadbalancer": in}, &made)
-		})
+		ok, err := f.send(func() error { return c.carryOut(v.r.Context(), o, &made) })
 		if err != nil {
 			return err
 		}
@@ -89,6 +88,7 @@ func newBalancer(f *form) body {
 	if f.value("custom") != "" {
 		f.choice(in, "vip_address")
 	}
+	f.choice(in, "flavor_id")
 	return in
 }
 
@@ -106,8 +106,12 @@ func (v *view) balancerChoices(c *cloud) (balancerChoices, error) {
 	if err != nil {
 		return balancerChoices{}, err
 	}
+	flavors, err := c.flavors(ctx)
+	if err != nil {
+		return balancerChoices{}, err
+	}
 	return balancerChoices{
-		regions:  same(v.person.Regions...),
+		flavors: flavorOptions(flavors), regions: same(v.person.Regions...),
 		networks: networkOptions(networks, func(n network) bool { return len(n.Subnets) > 0 }),
 		subnets:  subnetOptions(subnets), ports: freePortOptions(ports),
 	}, nil

@@ -5,8 +5,10 @@ package console
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import "github.com/a-h/templ"
-import templruntime "github.com/a-h/templ/runtime"
+import (
+	"github.com/a-h/templ"
+	templruntime "github.com/a-h/templ/runtime"
+)
 
 import "strconv"
 
@@ -163,7 +165,7 @@ func (v *view) dashboardPage(all []summary) templ.Component {
 							return templ_7745c5c3_Err
 						}
 						for _, t := range tones {
-							var templ_7745c5c3_Var9 = []any{"tile", "status-" + t.value, templ.KV("tile-none", s.byTone[t.value] == 0)}
+							templ_7745c5c3_Var9 := []any{"tile", "status-" + t.value, templ.KV("tile-none", s.byTone[t.value] == 0)}
 							templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var9...)
 							if templ_7745c5c3_Err != nil {
 								return templ_7745c5c3_Err

@@ -38,12 +38,21 @@ func (v *view) createFloatingIP() error {
 	if err != nil {
 		return err
 	}
+	networks, err := c.networks(v.r.Context())
+	if err != nil {
+		return err
+	}
+	external := networkOptions(networks, func(n network) bool { return n.External })
 	chosen := pick(balancers, v.r.PathValue("id"), f.value("port_id"))
 	if chosen != nil {
 		f.values.Set("port_id", chosen.VIPPortID)
 	}
 	if v.isPost() {
-		made, err := v.makeFloatingIP(c, f)
+		o := newFloatingIP(f, external)
+		if v.isCopy() {
+			return v.renderCopy(o)
+		}
+		made, err := v.makeFloatingIP(c, f, o)
 		switch {
 		case err != nil:
 			return err
@@ -53,31 +62,29 @@ func (v *view) createFloatingIP() error {
 			return v.finished("Floating IP "+made.Address+" is created.", Base+"/floating-ips")
 		}
 	}
-	networks, err := c.networks(v.r.Context())
-	if err != nil {
-		return err
-	}
-	external := networkOptions(networks, func(n network) bool { return n.External })
 	return v.renderForm(f, v.floatingPane(f, external, balancers))
 }
 
-// makeFloatingIP does what the form asks for; the answer is nil when that was refused.
-func (v *view) makeFloatingIP(c *cloud, f *form) (*floatingIP, error) {
-	in := body{}
-	f.choice(in, "floating_network_id")
+// newFloatingIP is what the form asks for.
+func newFloatingIP(f *form, external []option) order {
+	network := f.value("floating_network_id")
+	o := order{kind: floatingKind, parent: network, in: body{}, fixed: body{"pool": labelIn(external, network)}}
+	if f.value("assign") == assignBalancer {
+		f.choice(o.in, "port_id")
+	}
+	return o
+}
+
+// makeFloatingIP carries the order out; the answer is nil when that was refused.
+func (v *view) makeFloatingIP(c *cloud, f *form, o order) (*floatingIP, error) {
 	if f.value("floating_network_id") == "" {
 		f.refuse("floating_network_id", "Choose the network on which the address is.")
 	}
-	if f.value("assign") == assignBalancer {
-		f.choice(in, "port_id")
-		if f.value("port_id") == "" {
-			f.refuse("port_id", "Choose the load balancer that it leads to.")
-		}
+	if f.value("assign") == assignBalancer && f.value("port_id") == "" {
+		f.refuse("port_id", "Choose the load balancer that it leads to.")
 	}
 	var made map[string]*floatingIP
-	if ok, err := f.send(func() error {
-		return c.call(v.r.Context(), networking, http.MethodPost, "floatingips", body{"floatingip": in}, &made)
-	}); !ok {
+	if ok, err := f.send(func() error { return c.carryOut(v.r.Context(), o, &made) }); !ok {
 		return nil, err
 	}
 	return made["floatingip"], nil
@@ -160,7 +167,11 @@ func (v *view) releaseFloatingIP() error {
 	}
 	f := v.form()
 	if v.isPost() {
-		ok, err := f.send(func() error { return c.call(v.r.Context(), networking, http.MethodDelete, path, nil, nil) })
+		o := order{kind: floatingKind, id: url.PathEscape(ip.ID), gone: true}
+		if v.isCopy() {
+			return v.renderCopy(o)
+		}
+		ok, err := f.send(func() error { return c.carryOut(v.r.Context(), o, nil) })
 		if err != nil {
 			return err
 		}

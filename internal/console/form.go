@@ -17,11 +17,12 @@ type form struct {
 	errors  map[string]string // by field
 	problem string            // what is about no field of this form
 	notice  string            // what went well before
+	isAsk   bool              // it asks what it would do (copyas.go), and must not do it
 }
 
 // form reads what was typed, or what a link has filled in.
 func (v *view) form() *form {
-	f := &form{values: url.Values{}, errors: map[string]string{}}
+	f := &form{values: url.Values{}, errors: map[string]string{}, isAsk: v.isCopy()}
 	if err := v.r.ParseMultipartForm(maxForm); err != nil && !errors.Is(err, http.ErrNotMultipart) {
 		f.problem = "What was sent could not be read."
 		return f
@@ -129,6 +130,16 @@ func same(values ...string) []option {
 		all[i] = option{value, value}
 	}
 	return all
+}
+
+// labelIn is what a dropdown shows for a value.
+func labelIn(options []option, value string) string {
+	for _, o := range options {
+		if o.value == value {
+			return o.label
+		}
+	}
+	return value
 }
 
 // hasError tells whether anything is wrong with one of the fields.

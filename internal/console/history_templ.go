@@ -5,8 +5,10 @@ package console
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import "github.com/a-h/templ"
-import templruntime "github.com/a-h/templ/runtime"
+import (
+	"github.com/a-h/templ"
+	templruntime "github.com/a-h/templ/runtime"
+)
 
 import (
 	"fmt"
@@ -331,7 +333,7 @@ func timelineSVG(m member, h *health) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		for _, s := range h.timeline(time.Now()) {
-			var templ_7745c5c3_Var17 = []any{templ.KV("check-ok", s.ok), templ.KV("check-bad", !s.ok)}
+			templ_7745c5c3_Var17 := []any{templ.KV("check-ok", s.ok), templ.KV("check-bad", !s.ok)}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var17...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -564,7 +566,7 @@ func (v *view) healthPane(m member, h *health) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				for _, c := range h.Probes {
-					var templ_7745c5c3_Var30 = []any{"line", templ.KV("changed", c.Changed)}
+					templ_7745c5c3_Var30 := []any{"line", templ.KV("changed", c.Changed)}
 					templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var30...)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
@@ -586,7 +588,7 @@ func (v *view) healthPane(m member, h *health) templ.Component {
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
-					var templ_7745c5c3_Var32 = []any{"status", templ.KV("status-ok", c.OK), templ.KV("status-bad", !c.OK)}
+					templ_7745c5c3_Var32 := []any{"status", templ.KV("status-ok", c.OK), templ.KV("status-bad", !c.OK)}
 					templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var32...)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err

@@ -59,7 +59,7 @@ func (v *view) createListener() error {
 	f := v.form()
 	f.preset(map[string]string{"protocol": "TCP"})
 	if v.isPost() {
-		in := body{"loadbalancer_id": p.ID}
+		in := body{}
 		f.choice(in, "protocol")
 		f.number(in, "protocol_port")
 		f.choice(in, "default_pool_id")
@@ -68,9 +68,11 @@ func (v *view) createListener() error {
 		if f.value("protocol_port") == "" {
 			f.refuse("protocol_port", "The port on which the listener waits for connections is needed.")
 		}
-		ok, err := f.send(func() error {
-			return p.call(v.r.Context(), loadBalancing, http.MethodPost, "listeners", body{"listener": in}, nil)
-		})
+		o := order{kind: listenerKind, parent: p.ID, in: in}
+		if v.isCopy() {
+			return v.renderCopy(o)
+		}
+		ok, err := f.send(func() error { return p.carryOut(v.r.Context(), o, nil) })
 		if err != nil {
 			return err
 		}
@@ -112,9 +114,11 @@ func (v *view) modifyListener() error {
 		f.orNull(in, "default_pool_id")
 		f.listener(in)
 		f.security(in, l)
-		ok, err := f.send(func() error {
-			return p.call(v.r.Context(), loadBalancing, http.MethodPut, "listeners/"+l.ID, body{"listener": in}, nil)
-		})
+		o := order{kind: listenerKind, id: l.ID, parent: p.ID, in: in, fixed: body{"protocol": l.Protocol, "protocol_port": l.Port}}
+		if v.isCopy() {
+			return v.renderCopy(o)
+		}
+		ok, err := f.send(func() error { return p.carryOut(v.r.Context(), o, nil) })
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,9 @@ var navigation = []navGroup{
 		{"Ports", "/ports", "port"},
 	}},
 	{"Compute", []navEntry{{"Servers", "/servers", "server"}}},
-	{"", []navEntry{{"Certificates", "/certificates", "certificate"}}},
+	{"", []navEntry{
+		{"Certificates", "/certificates", "certificate"}, {"Flavors", "/flavors", "flavor"}, {"Quotas", "/quotas", "quota"},
+	}},
 }
 
 // toneOf is how good a status is; it is also the name of its icon.
@@ -97,6 +99,8 @@ var icons = map[string]string{
 	"port":        "M2 4h12v8h-3v2H5v-2H2zM5 4v3M8 4v3M11 4v3",
 	"server":      "M2 2.5h12v4.5H2zM2 9h12v4.5H2zM4.5 4.7v.1M4.5 11.2v.1",
 	"certificate": "M2 3h12v7.5H2zM4.5 5.7h7M4.5 7.8h3.5M10.8 8.2a1.8 1.8 0 1 0 0 3.6a1.8 1.8 0 0 0 0-3.6zM9.8 11.6v3l1-.7l1 .7v-3",
+	"flavor":      "M8 1.5l6 3.2v6.6l-6 3.2l-6-3.2V4.7zM2 4.7l6 3.2l6-3.2M8 7.9v6.6",
+	"quota":       "M2 13a6 6 0 1 1 12 0M8 13l3-4.5M3.5 13h9",
 	"search":      "M7 2.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 0 0 0-9zM10.3 10.3L14 14",
 }
 

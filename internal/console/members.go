@@ -71,8 +71,11 @@ func (v *view) modifyMembers() error {
 		return v.renderForm(f.form, v.membersPane(p, of, f))
 	}
 	f.read()
-	if f.edit() {
+	if !v.isCopy() && f.edit() {
 		return v.renderForm(f.form, v.membersPane(p, of, f))
+	}
+	if v.isCopy() {
+		return v.copyMembers(p, of, f)
 	}
 	ok, err := f.send(func() error { return p.updateMembers(v.r.Context(), of.ID, f) })
 	if err != nil {
@@ -194,4 +197,47 @@ func (l memberLine) body(now []body) (body, error) {
 		in[name] = n
 	}
 	return in, nil
+}
+
+// copyMembers shows the form as commands: one for each member that is new, other than it was, or gone.
+func (v *view) copyMembers(p place, of pool, f memberForm) error {
+	now, err := p.members(v.r.Context(), of.ID)
+	if err != nil {
+		return err
+	}
+	var orders []order
+	for _, l := range f.lines {
+		orders = append(orders, l.order(of.ID, now))
+	}
+	for _, m := range now {
+		if !slices.ContainsFunc(f.lines, func(l memberLine) bool { return l.id == m.ID }) {
+			orders = append(orders, order{kind: memberKind, id: m.ID, parent: of.ID, gone: true})
+		}
+	}
+	return v.renderCopy(orders...)
+}
+
+// order is a line as an order of its own. What is no number is shown as it was typed.
+func (l memberLine) order(poolID string, now []member) order {
+	number := func(typed string) any {
+		if n, err := strconv.Atoi(typed); err == nil {
+			return n
+		}
+		return typed
+	}
+	whole := body{"name": l.name, "address": l.address, "protocol_port": number(l.port), "weight": number(l.weight)}
+	for _, m := range now {
+		if m.ID != l.id {
+			continue
+		}
+		o := order{kind: memberKind, id: m.ID, parent: poolID, in: body{}, fixed: whole}
+		if whole["weight"] != m.Weight { // a port cannot be set: Update makes the member anew
+			o.in["weight"] = whole["weight"]
+		}
+		if whole["protocol_port"] != m.Port {
+			return order{kind: memberKind, parent: poolID, in: whole}
+		}
+		return o
+	}
+	return order{kind: memberKind, parent: poolID, in: whole}
 }

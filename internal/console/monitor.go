@@ -29,12 +29,14 @@ func (v *view) createMonitor() error {
 	f := v.form()
 	f.preset(map[string]string{"type": "TCP", "delay": "10", "timeout": "5", "max_retries": "1", "max_retries_down": "3"})
 	if v.isPost() {
-		in := body{"pool_id": of.ID}
+		in := body{}
 		f.choice(in, "type")
 		f.monitor(in)
-		ok, err := f.send(func() error {
-			return p.call(v.r.Context(), loadBalancing, http.MethodPost, "healthmonitors", body{"healthmonitor": in}, nil)
-		})
+		o := order{kind: monitorKind, parent: of.ID, in: in}
+		if v.isCopy() {
+			return v.renderCopy(o)
+		}
+		ok, err := f.send(func() error { return p.carryOut(v.r.Context(), o, nil) })
 		if err != nil {
 			return err
 		}
@@ -63,9 +65,11 @@ func (v *view) modifyMonitor() error {
 	if v.isPost() {
 		in := body{}
 		f.monitor(in)
-		ok, err := f.send(func() error {
-			return p.call(v.r.Context(), loadBalancing, http.MethodPut, "healthmonitors/"+m.ID, body{"healthmonitor": in}, nil)
-		})
+		o := order{kind: monitorKind, id: m.ID, parent: of.ID, in: in, fixed: body{"type": m.Type}}
+		if v.isCopy() {
+			return v.renderCopy(o)
+		}
+		ok, err := f.send(func() error { return p.carryOut(v.r.Context(), o, nil) })
 		if err != nil {
 			return err
 		}

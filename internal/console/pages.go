@@ -26,7 +26,7 @@ type page struct {
 func pages() []page {
 	return slices.Concat(
 		signInPages, dashboardPages, createPages, balancerPages, changePages, listenerPages, poolPages, memberPages, monitorPages,
-		floatingPages, networkPages, serverPages, streamPages, policyPages, trafficPages, historyPages, certificatePages,
+		floatingPages, networkPages, serverPages, streamPages, policyPages, trafficPages, historyPages, certificatePages, quotaPages, flavorPages,
 	)
 }
 

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 )
@@ -147,11 +148,13 @@ func (v *view) createPolicy() error {
 	f := v.form()
 	f.preset(map[string]string{"action": "REJECT", "redirect_http_code": "302"})
 	if v.isPost() {
-		in := body{"listener_id": p.listener.ID}
+		in := body{}
 		f.policy(in)
-		ok, err := f.send(func() error {
-			return p.call(v.r.Context(), loadBalancing, http.MethodPost, "l7policies", body{"l7policy": in}, nil)
-		})
+		o := order{kind: policyKind, parent: p.listener.ID, in: in}
+		if v.isCopy() {
+			return v.renderCopy(o)
+		}
+		ok, err := f.send(func() error { return p.carryOut(v.r.Context(), o, nil) })
 		if err != nil {
 			return err
 		}
@@ -176,9 +179,11 @@ func (v *view) modifyPolicy() error {
 	if v.isPost() {
 		in := body{}
 		f.policy(in)
-		ok, err := f.send(func() error {
-			return p.call(v.r.Context(), loadBalancing, http.MethodPut, "l7policies/"+y.ID, body{"l7policy": in}, nil)
-		})
+		o := order{kind: policyKind, id: y.ID, parent: p.listener.ID, in: in}
+		if v.isCopy() {
+			return v.renderCopy(o)
+		}
+		ok, err := f.send(func() error { return p.carryOut(v.r.Context(), o, nil) })
 		if err != nil {
 			return err
 		}
@@ -214,9 +219,11 @@ func (v *view) deletePolicy() error {
 	}
 	f := v.form()
 	if v.isPost() {
-		ok, err := f.send(func() error {
-			return p.call(v.r.Context(), loadBalancing, http.MethodDelete, "l7policies/"+p.policy.ID, nil, nil)
-		})
+		o := order{kind: policyKind, id: p.policy.ID, gone: true}
+		if v.isCopy() {
+			return v.renderCopy(o)
+		}
+		ok, err := f.send(func() error { return p.carryOut(v.r.Context(), o, nil) })
 		if err != nil {
 			return err
 		}
@@ -236,8 +243,11 @@ func (v *view) modifyRules() error {
 	path := "l7policies/" + p.policy.ID + "/rules"
 	f := v.form()
 	f.preset(map[string]string{"type": "PATH", "compare_type": "STARTS_WITH"})
+	if v.isCopy() {
+		return v.renderCopy(p.newRule(f))
+	}
 	if v.isPost() {
-		ok, err := f.send(func() error { return p.changeRules(v.r.Context(), path, f) })
+		ok, err := f.send(func() error { return p.changeRules(v.r.Context(), f) })
 		if err != nil {
 			return err
 		}
@@ -254,13 +264,15 @@ func (v *view) modifyRules() error {
 	return v.renderForm(f, v.rulesPane(p, rules, f))
 }
 
-func (p policyPlace) changeRules(ctx context.Context, path string, f *form) error {
+// changeRules carries out what the button asks for that was pressed.
+func (p policyPlace) changeRules(ctx context.Context, f *form) error {
 	if id := f.value("remove"); id != "" {
-		return p.call(ctx, loadBalancing, http.MethodDelete, path+"/"+id, nil, nil)
+		return p.carryOut(ctx, order{kind: ruleKind, id: url.PathEscape(id), parent: p.policy.ID, gone: true}, nil)
 	}
-	if !f.values.Has("add") { // another type was chosen
-		return nil
-	}
+	return p.carryOut(ctx, p.newRule(f), nil)
+}
+
+func (p policyPlace) newRule(f *form) order {
 	in := body{"invert": f.value("invert") != ""}
 	for _, name := range []string{"type", "compare_type", "value"} {
 		f.choice(in, name)
@@ -268,5 +280,5 @@ func (p policyPlace) changeRules(ctx context.Context, path string, f *form) erro
 	if slices.Contains(keyedRules, f.value("type")) {
 		f.choice(in, "key")
 	}
-	return p.call(ctx, loadBalancing, http.MethodPost, path, body{"rule": in}, nil)
+	return order{kind: ruleKind, parent: p.policy.ID, in: in}
 }

@@ -35,9 +35,11 @@ func (v *view) createPool() error {
 			in["loadbalancer_id"] = p.ID
 		}
 		f.pool(in)
-		ok, err := f.send(func() error {
-			return p.call(v.r.Context(), loadBalancing, http.MethodPost, "pools", body{"pool": in}, nil)
-		})
+		o := order{kind: poolKind, in: in}
+		if v.isCopy() {
+			return v.renderCopy(o)
+		}
+		ok, err := f.send(func() error { return p.carryOut(v.r.Context(), o, nil) })
 		if err != nil {
 			return err
 		}
@@ -79,9 +81,11 @@ func (v *view) modifyPool() error {
 	if v.isPost() {
 		in := body{}
 		f.pool(in)
-		ok, err := f.send(func() error {
-			return p.call(v.r.Context(), loadBalancing, http.MethodPut, "pools/"+changed.ID, body{"pool": in}, nil)
-		})
+		o := order{kind: poolKind, id: changed.ID, in: in, fixed: body{"protocol": changed.Protocol, "loadbalancer_id": p.ID}}
+		if v.isCopy() {
+			return v.renderCopy(o)
+		}
+		ok, err := f.send(func() error { return p.carryOut(v.r.Context(), o, nil) })
 		if err != nil {
 			return err
 		}

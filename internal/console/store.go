@@ -86,6 +86,9 @@ func (v *view) storeCertificate() error {
 	if err != nil {
 		return err
 	}
+	if v.isCopy() {
+		return v.render(copied(storeCommands(f), storeBlocks(f)))
+	}
 	if v.isPost() {
 		if f.value("name") == "" {
 			f.refuse("name", "A certificate needs a name, so that you find it again.")
@@ -146,7 +149,7 @@ func (v *view) storePEM(c *cloud, f *form) error {
 	var refs []body
 	for _, s := range parts {
 		ref, err := c.makeStored(ctx, "secrets", body{
-			"name": f.value("name") + " " + strings.ReplaceAll(s.part, "_", " "), "secret_type": s.kind, "payload": s.payload, "payload_content_type": text,
+			"name": partName(f.value("name"), s.part), "secret_type": s.kind, "payload": s.payload, "payload_content_type": text,
 		})
 		if err != nil {
 			return errors.Join(err, c.takeBack(ctx, refs))
@@ -219,6 +222,9 @@ func (v *view) replaceCertificate() error {
 		return err
 	}
 	f := v.form()
+	if v.isCopy() {
+		return v.render(copied(stored.replaceCommands(), ""))
+	}
 	if v.isPost() {
 		ok, err := f.send(func() error { return v.replace(c, stored, f) })
 		if err != nil {
@@ -264,6 +270,9 @@ func (v *view) deleteCertificate() error {
 		return err
 	}
 	f := v.form()
+	if v.isCopy() {
+		return v.render(copied(stored.deleteCommands(), ""))
+	}
 	f.problem = stored.inUse()
 	if v.isPost() {
 		ok, err := f.send(func() error { return c.deleteStored(v.r.Context(), stored) })

@@ -5,8 +5,10 @@ package console
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import "github.com/a-h/templ"
-import templruntime "github.com/a-h/templ/runtime"
+import (
+	"github.com/a-h/templ"
+	templruntime "github.com/a-h/templ/runtime"
+)
 
 import (
 	"fmt"
@@ -216,7 +218,7 @@ func (d picture) svg(of *balancer) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		for _, e := range d.edges {
-			var templ_7745c5c3_Var12 = []any{"edge", templ.KV("edge-idle", e.idle)}
+			templ_7745c5c3_Var12 := []any{"edge", templ.KV("edge-idle", e.idle)}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var12...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -279,7 +281,7 @@ func (d picture) svg(of *balancer) templ.Component {
 			}
 		}
 		for _, b := range d.boxes {
-			var templ_7745c5c3_Var17 = []any{"map-box", templ.KV("map-"+toneOf(b.status), b.status != ""), templ.KV("map-disabled", b.off)}
+			templ_7745c5c3_Var17 := []any{"map-box", templ.KV("map-"+toneOf(b.status), b.status != ""), templ.KV("map-disabled", b.off)}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var17...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -493,7 +495,7 @@ func trafficTable(r row) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			var templ_7745c5c3_Var31 = []any{fmt.Sprintf("depth-%d", l.depth)}
+			templ_7745c5c3_Var31 := []any{fmt.Sprintf("depth-%d", l.depth)}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var31...)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -236,7 +236,7 @@ document.addEventListener("click", (event) => {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
-  copy(button.dataset.copy).then(() => say("Copied " + button.dataset.copy, "notice"));
+  copy(button.dataset.copy).then(() => say(button.dataset.says || "Copied " + button.dataset.copy, "notice"));
 });
 
 async function copy(text) {
@@ -295,3 +295,20 @@ document.addEventListener("DOMContentLoaded", () => {
   if (place) new MutationObserver(arrange).observe(place, { childList: true });
   watch();
 });
+
+// ---- Copy as: what a form would do in other words, which is fetched again while somebody types.
+
+let typing = 0;
+
+function retell(form) {
+  const section = form && form.querySelector("details.copy-as[open]");
+  if (section) htmx.trigger(section, "typed");
+}
+
+document.addEventListener("input", (event) => {
+  clearTimeout(typing);
+  typing = setTimeout(retell, 300, event.target.form);
+});
+
+// A form that has come back with other dropdowns has an empty section.
+document.addEventListener("htmx:afterSettle", (event) => retell(event.target.querySelector("form.pane-form")));
