@@ -302,7 +302,7 @@ func certificateLine(region string, c certificate) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = copyable(c.ref).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = copyableAs(short(c.id()), c.ref).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

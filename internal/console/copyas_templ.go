@@ -89,7 +89,7 @@ func copied(commands, blocks string) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		if commands != "" {
-			templ_7745c5c3_Err = copyBlock("openstack", commands).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = copyBlock("Commands", commands).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -52,16 +53,16 @@ func (q quotaLine) limitText() string {
 
 // quota reads what a project may have.
 func (c *cloud) quota(ctx context.Context, projectID string) (map[string]int, error) {
-	all, err := show[map[string]any](ctx, c, loadBalancing, "quotas/"+url.PathEscape(projectID), "quota")
+	all, err := show[map[string]json.RawMessage](ctx, c, loadBalancing, "quotas/"+url.PathEscape(projectID), "quota")
 	limits := map[string]int{}
 	for name, value := range all {
-		if n, ok := value.(float64); ok {
-			limits[name] = int(n)
+		if n, err := strconv.Atoi(string(value)); err == nil {
+			limits[name] = n
 		}
 	}
 	for name, older := range map[string]string{"loadbalancer": "load_balancer", "healthmonitor": "health_monitor"} {
-		if n, ok := limits[older]; ok && limits[name] == 0 {
-			limits[name] = n
+		if _, ok := limits[name]; !ok {
+			limits[name] = limits[older]
 		}
 	}
 	return limits, err
@@ -90,9 +91,9 @@ func (c *cloud) used(ctx context.Context, projectID string) (map[string]int, err
 	return used, nil
 }
 
-// mayEditQuotas tells whether the person sees everybody's quotas, as only those do who may change them.
-func (c *cloud) mayEditQuotas(ctx context.Context) bool {
-	return c.call(ctx, loadBalancing, http.MethodGet, "quotas?limit=1", nil, nil) == nil
+// isAdministrator tells whether the person may change what applies to everybody: only those see what flavors mean.
+func (c *cloud) isAdministrator(ctx context.Context) bool {
+	return c.call(ctx, loadBalancing, http.MethodGet, "flavorprofiles?limit=1", nil, nil) == nil
 }
 
 func (v *view) quotaLines(c *cloud, projectID string) ([]quotaLine, error) {
@@ -118,7 +119,7 @@ func (v *view) showQuotas() error {
 		return err
 	}
 	of := v.person.Project
-	mayEdit := c.mayEditQuotas(v.r.Context())
+	mayEdit := c.isAdministrator(v.r.Context())
 	choice := []project{of}
 	if mayEdit {
 		choice = v.allProjects()
