@@ -22,6 +22,8 @@ const (
 	// loadSlack is by how many connections, and a quarter, a loop may be ahead of the least busy one before it hands a
 	// new connection over; handing over costs a wake-up.
 	loadSlack = 4
+	// sessionSlack is the same for HTTP, where connections stay and their requests wait for each other.
+	sessionSlack = 1
 )
 
 // listener is one listener of the configuration, with a socket for each address. It lives as long as its connections,
@@ -225,7 +227,11 @@ func (l *loop) welcome(s *socket, fd int32, client netip.AddrPort) {
 	ln.meter.Total.Add(1)
 	ln.meter.Active.Add(1)
 	to := l.engine.leastBusy()
-	if l.load.Load() <= to.load.Load()*5/4+loadSlack {
+	slack := to.load.Load()/4 + loadSlack
+	if a.setup.site != nil {
+		slack = sessionSlack
+	}
+	if l.load.Load() <= to.load.Load()+slack {
 		to = l
 	}
 	to.load.Add(1)
