@@ -87,9 +87,3 @@ func (s *Service) Handler() http.Handler { return s.handler }
 
 // Run keeps the servers as the database says until ctx ends. The servers' namespaces stay, their services end.
 func (s *Service) Run(ctx context.Context) error { return s.machines.run(ctx) }
-
-// Ready tells whether every server has been looked at since the start.
-func (s *Service) Ready() bool { return s.machines.settled() }
-
-// String names the task.
-func (s *Service) String() string { return "nova" }

@@ -3,6 +3,7 @@ package octavia
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -123,6 +124,8 @@ func limit(s string) (int, error) {
 	}
 	n, err := strconv.Atoi(s)
 	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return maxPage, nil
 	case err != nil:
 		return 0, errRouting(http.StatusBadRequest, "Supplied pagination limit '%s' is not valid.", s)
 	case n <= 0 || n > maxPage:

@@ -240,7 +240,7 @@ func TestLimits(t *testing.T) {
 	}
 	marker := id(a.list("member", "/loadbalancers?name=p998")[0])
 	for query, want := range map[string]int{
-		"": 1000, "limit=2": 2, "limit=1001": 1000, "limit=999999999": 1000, "limit=0": 1000, "limit=-1": 1000, "limit=infinite": 1000,
+		"": 1000, "limit=2": 2, "limit=1001": 1000, "limit=999999999": 1000, "limit=99999999999999999999": 1000, "limit=0": 1000, "limit=-1": 1000, "limit=infinite": 1000,
 		"marker=" + marker: 2, "page_reverse=True": 1000, "page_reverse=true&marker=" + marker: 2,
 		"page_reverse=True&marker=" + marker: 998, "fields=id&limit=1": 1,
 	} {
@@ -252,7 +252,6 @@ func TestLimits(t *testing.T) {
 	if got.Code != 400 || got.body["description"] != "Supplied pagination limit 'x' is not valid." || got.body["title"] != "Bad Request" {
 		t.Errorf("limit x: %d %s", got.Code, got.Body)
 	}
-	a.refused("member", "GET", "/loadbalancers?limit=99999999999999999999", "", 400, "Supplied pagination limit")
 	a.refused("member", "GET", "/loadbalancers?marker="+missingID, "", 400, "Supplied pagination marker '"+missingID+"' is not valid.")
 }
 
