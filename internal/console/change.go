@@ -179,6 +179,9 @@ func floatingOptions(all []floatingIP, current string) []option {
 
 // chooseFloatingIP slides the pane in that creates a floating IP when that is what was chosen in the dropdown.
 func (v *view) chooseFloatingIP() error {
+	if _, err := v.place(); err != nil {
+		return err
+	}
 	if v.r.FormValue("floating_ip") != createFloatingIP {
 		v.w.WriteHeader(http.StatusNoContent)
 		return nil

@@ -18,6 +18,8 @@ type fakeCloud struct {
 	mu      sync.Mutex // guards what follows
 	objects map[string][]map[string]any
 	refusal *refusal        // of the next change
+	answers map[string]any  // of the load-balancer API to GET, by path, for what is no list
+	admins  map[string]bool // users that may see and change what applies to everybody
 	gone    map[string]bool // tokens that are no longer good
 	sent    []sentRequest
 }
@@ -38,7 +40,7 @@ type sentRequest struct {
 const password = "right"
 
 func newCloud(t *testing.T) *fakeCloud {
-	c := &fakeCloud{mux: http.NewServeMux(), objects: map[string][]map[string]any{}, gone: map[string]bool{}}
+	c := &fakeCloud{mux: http.NewServeMux(), objects: map[string][]map[string]any{}, answers: map[string]any{}, admins: map[string]bool{}, gone: map[string]bool{}}
 	c.Server = httptest.NewServer(c.mux)
 	t.Cleanup(c.Close)
 	c.mux.HandleFunc("POST /identity/v3/auth/tokens", c.signIn)
@@ -58,6 +60,12 @@ func newCloud(t *testing.T) *fakeCloud {
 			}})
 		})
 	}
+	c.mux.HandleFunc("GET /keys/{$}", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, 200, map[string]any{"versions": map[string]any{"values": []map[string]any{
+			{"id": "v1", "status": "stable", "links": []map[string]string{{"rel": "self", "href": c.URL + "/keys/v1/"}}},
+		}}})
+	})
+	c.mux.HandleFunc("/keys/v1/", c.checked(c.keyManaging))
 	c.mux.HandleFunc("/lb/v2.0/lbaas/", c.checked(c.loadBalancing))
 	c.mux.HandleFunc("/network/v2.0/", c.checked(c.inventory("/network/v2.0/")))
 	c.mux.HandleFunc("/compute/", c.checked(c.inventory("/compute/")))
@@ -111,7 +119,7 @@ func (c *fakeCloud) catalog() []map[string]any {
 		}
 		return map[string]any{"type": kind, "name": kind, "endpoints": endpoints}
 	}
-	return []map[string]any{entry("load-balancer", "/lb"), entry("network", "/network"), entry("compute", "/compute/v2.1")}
+	return []map[string]any{entry("load-balancer", "/lb"), entry("network", "/network"), entry("compute", "/compute/v2.1"), entry("key-manager", "/keys")}
 }
 
 func (c *fakeCloud) revoke(token string) {
@@ -140,6 +148,16 @@ func (c *fakeCloud) loadBalancing(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	path := strings.TrimPrefix(r.URL.Path, "/lb/v2.0/lbaas/")
+	if strings.HasPrefix(path, "flavor") || strings.HasPrefix(path, "quotas/") && path != "quotas/p-"+userOf(r) {
+		if !c.admins[userOf(r)] && (r.Method != http.MethodGet || path != "flavors") {
+			answer(w, 403, map[string]any{"faultstring": "Policy does not allow this request to be performed."})
+			return
+		}
+	}
+	if found, ok := c.answers[path]; ok && r.Method == http.MethodGet {
+		answer(w, 200, found)
+		return
+	}
 	if r.Method == http.MethodGet {
 		c.list(w, r, path)
 		return
@@ -186,6 +204,38 @@ func (c *fakeCloud) list(w http.ResponseWriter, r *http.Request, path string) {
 	answer(w, 200, map[string]any{path[strings.LastIndex(path, "/")+1:]: found})
 }
 
+// userOf is who asks.
+func userOf(r *http.Request) string { return strings.TrimPrefix(r.Header.Get("X-Auth-Token"), "token-") }
+
+// keyManaging has secrets and containers, which only their owner sees, and takes changes down.
+func (c *fakeCloud) keyManaging(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	path := strings.TrimPrefix(r.URL.Path, "/keys/v1/")
+	if r.Method != http.MethodGet {
+		sent := sentRequest{method: r.Method, path: path}
+		_ = json.NewDecoder(r.Body).Decode(&sent.body)
+		c.sent = append(c.sent, sent)
+		if r.Method == http.MethodPost {
+			answer(w, 201, map[string]string{strings.TrimSuffix(path, "s") + "_ref": fmt.Sprintf("%s/keys/v1/%s/made-%d", c.URL, path, len(c.sent))})
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	found := []map[string]any{}
+	for _, o := range c.objects[path] {
+		if o["owner"] == userOf(r) {
+			found = append(found, o)
+		}
+	}
+	if payload, ok := c.answers["keys/"+path].([]byte); ok {
+		_, _ = w.Write(payload)
+		return
+	}
+	answer(w, 200, map[string]any{path: found, "total": len(found)})
+}
+
 // inventory lists what the network and compute APIs have.
 func (c *fakeCloud) inventory(prefix string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -193,6 +243,14 @@ func (c *fakeCloud) inventory(prefix string) http.HandlerFunc {
 		defer c.mu.Unlock()
 		name := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, prefix), "v2.1/")
 		all := c.objects[name]
+		if kind, id, ok := strings.Cut(name, "/"); ok && all == nil {
+			for _, o := range c.objects[kind] {
+				if o["id"] == id {
+					answer(w, 200, map[string]any{strings.TrimSuffix(kind, "s"): o})
+					return
+				}
+			}
+		}
 		if all == nil {
 			all = []map[string]any{}
 		}

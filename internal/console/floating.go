@@ -44,6 +44,9 @@ func (v *view) createFloatingIP() error {
 	}
 	external := networkOptions(networks, func(n network) bool { return n.External })
 	chosen := pick(balancers, v.r.PathValue("id"), f.value("port_id"))
+	if id := v.r.PathValue("id"); id != "" && chosen == nil {
+		return &fault{status: http.StatusNotFound, message: "Load Balancer " + id + " not found."}
+	}
 	if chosen != nil {
 		f.values.Set("port_id", chosen.VIPPortID)
 	}
