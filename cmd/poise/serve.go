@@ -99,6 +99,7 @@ func serve(ctx context.Context, c config.Config, out io.Writer) (err error) {
 		return fmt.Errorf("the server's address: %w", err)
 	}
 	defer listener.Close()
+	c = c.Bound(listener.Addr())
 	db, err := database.Open(ctx, c.Database)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,9 +19,9 @@ import (
 
 // Config is the configuration of a server.
 type Config struct {
-	// Listen is the one address that everything is served on.
+	// Listen is the one address that everything is served on. Port 0 leaves the choice to the system.
 	Listen string `toml:"listen"`
-	// PublicURL is how clients reach Listen; "" means http://<listen>.
+	// PublicURL is how clients reach Listen; "" means http://<listen>, with the port that was chosen.
 	PublicURL string `toml:"public_url"`
 	// DataDir holds the database, the credentials and the lock of this server; "" means [DefaultDataDir].
 	DataDir string `toml:"data_dir"`
@@ -146,9 +147,6 @@ func (c Config) Complete() (Config, error) {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return Config{}, fmt.Errorf("listen: %q is not host:port", c.Listen)
 	}
-	if c.PublicURL == "" {
-		c.PublicURL = "http://" + c.Listen
-	}
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 	if c.Database == "" {
 		c.Database = filepath.Join(c.DataDir, "poise.db")
@@ -170,6 +168,18 @@ func (c Config) Complete() (Config, error) {
 		}
 	}
 	return c, c.Quotas.check()
+}
+
+// Bound is the configuration of a server whose address is bound: Listen has the port that it got, and PublicURL is known.
+func (c Config) Bound(address net.Addr) Config {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if tcp, ok := address.(*net.TCPAddr); ok && err == nil && (port == "0" || port == "") {
+		c.Listen = net.JoinHostPort(host, strconv.Itoa(tcp.Port))
+	}
+	if c.PublicURL == "" {
+		c.PublicURL = "http://" + c.Listen
+	}
+	return c
 }
 
 func (q Quotas) check() error {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +44,28 @@ func TestMistakesAreNamed(t *testing.T) {
 			}
 			if err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("error is %v, want one that says %s", err, test.says)
+			}
+		})
+	}
+}
+
+func TestBoundPortIsTold(t *testing.T) {
+	address := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 40123}
+	for name, test := range map[string]struct{ listen, public, wantListen, wantPublic string }{
+		"a port of one's own": {"127.0.0.1:9876", "", "127.0.0.1:9876", "http://127.0.0.1:9876"},
+		"any port":            {"localhost:0", "", "localhost:40123", "http://localhost:40123"},
+		"any port of IPv6":    {"[::1]:0", "", "[::1]:40123", "http://[::1]:40123"},
+		"behind a proxy":      {"127.0.0.1:0", "https://cloud.example/", "127.0.0.1:40123", "https://cloud.example"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := Default()
+			c.Listen, c.PublicURL = test.listen, test.public
+			c, err := c.Complete()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c = c.Bound(address); c.Listen != test.wantListen || c.PublicURL != test.wantPublic {
+				t.Errorf("%s, told as %s", c.Listen, c.PublicURL)
 			}
 		})
 	}
