@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"poise/internal/lb"
@@ -60,13 +61,17 @@ func matching(pattern string) kind {
 	}
 }
 
-// urlPath is the path of a URL.
+// urlPath is the path of a URL, and its query if there is one: what a request line can carry.
 func urlPath(name string, v any) (any, error) {
 	s, err := text(lb.MaxName)(name, v)
-	if err == nil && !(strings.HasPrefix(s.(string), "/") && !strings.ContainsAny(s.(string), " ?#")) {
+	if err == nil && (!strings.HasPrefix(s.(string), "/") || strings.ContainsFunc(s.(string), notInPath)) {
 		err = errInput(name, v, "Value must be a valid URL Path string")
 	}
 	return s, err
+}
+
+func notInPath(r rune) bool {
+	return r == '#' || unicode.IsSpace(r) || unicode.IsControl(r)
 }
 
 // integer is a number from least to most. As in Octavia, fractions are cut off, and strings of digits and booleans

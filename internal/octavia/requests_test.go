@@ -133,6 +133,8 @@ var refusals = []struct {
 	{"143 URL on TCP", "PUT", "/healthmonitors/{monitor}", `{"healthmonitor": {"url_path": "/"}}`, 400, "url_path is not a valid option for health monitors of type TCP"},
 	{"null URL on TCP", "PUT", "/healthmonitors/{monitor}", `{"healthmonitor": {"url_path": null}}`, 400, "url_path is not a valid option for health monitors of type TCP"},
 	{"144 bad URL", "PUT", "/healthmonitors/{monitor}", `{"healthmonitor": {"url_path": "noslash"}}`, 400, "Invalid input for field/attribute url_path. Value: 'noslash'. Value must be a valid URL Path string"},
+	{"URL with a line break", "PUT", "/healthmonitors/{monitor}", `{"healthmonitor": {"url_path": "/a\r\nX-B:1"}}`, 400, "Value must be a valid URL Path string"},
+	{"URL with a query on TCP", "PUT", "/healthmonitors/{monitor}", `{"healthmonitor": {"url_path": "/up?deep=1"}}`, 400, "url_path is not a valid option for health monitors of type TCP"},
 	{"145 bad codes", "PUT", "/healthmonitors/{monitor}", `{"healthmonitor": {"expected_codes": "abc"}}`, 400, `Invalid input for field/attribute expected_codes. Value: 'abc'. Value should match the pattern ^(\d{3}(\s*,\s*\d{3})*)$|^(\d{3}-\d{3})$`},
 	{"146 bad method", "PUT", "/healthmonitors/{monitor}", `{"healthmonitor": {"http_method": "BREW"}}`, 400, "Invalid input for field/attribute http_method. Value: 'BREW'."},
 	{"bad domain", "PUT", "/healthmonitors/{monitor}", `{"healthmonitor": {"domain_name": "a..b"}}`, 400, "Invalid input for field/attribute domain_name. Value: 'a..b'. Value should match the pattern"},
