@@ -47,6 +47,9 @@ func run(t *testing.T, network dataplane.Net, pool dataplane.Pool, at netip.Addr
 		pool.Monitor.Timeout = patience
 	}
 	w := newWay(origin{monitor: *pool.Monitor, proxy: pool.Proxy, tls: pool.TLS}, checks[pool.Monitor.Type])
+	if len(pool.Members) > 0 {
+		w = w.to(pool.Members[0])
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), w.monitor.Timeout)
 	defer cancel()
 	err := w.check(ctx, network, w, at)

@@ -84,7 +84,7 @@ func (p *Prober) Apply(cfg *dataplane.Config) {
 		for _, m := range pool.Members {
 			t := target{key: key{pool.ID, m.ID}, probe: m.Probe}
 			if !m.Disabled {
-				t.way = p.ways[pool.ID]
+				t.way = p.ways[pool.ID].to(m)
 			}
 			wanted[t.key] = true
 			p.set(t)

@@ -95,6 +95,42 @@ func TestHTTPS(t *testing.T) {
 	}
 }
 
+// HTTP checks of a pool that speaks TLS with its members speak TLS, and verify as the pool does.
+func TestHTTPOfPoolWithTLS(t *testing.T) {
+	own, other := testpki.NewAuthority(t, "own"), testpki.NewAuthority(t, "other")
+	config := issued(t, own)
+	answer := func(c net.Conn) {
+		_, _ = http.ReadRequest(bufio.NewReader(c))
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+		_ = c.Close()
+	}
+	secure, plain := serve(t, func(raw net.Conn) { answer(tls.Server(raw, config)) }), serve(t, answer)
+	for _, test := range []struct {
+		name  string
+		pool  *dataplane.ClientTLS
+		at    netip.AddrPort
+		probe netip.AddrPort
+		want  string
+	}{
+		{"unverified", &dataplane.ClientTLS{}, secure, secure, ""},
+		{"verified", &dataplane.ClientTLS{CAs: [][]byte{own.Raw}}, secure, secure, ""},
+		{"of somebody else", &dataplane.ClientTLS{CAs: [][]byte{other.Raw}}, secure, secure, "TLS handshake failed"},
+		{"checked elsewhere", &dataplane.ClientTLS{}, secure, plain, ""},
+		{"without TLS", nil, plain, plain, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			pool := dataplane.Pool{
+				Monitor: &dataplane.Monitor{Type: dataplane.MonitorHTTP}, TLS: test.pool,
+				Members: []dataplane.Member{{Address: test.at, Probe: test.probe}},
+			}
+			got := run(t, hostNet{}, pool, test.probe)
+			if test.want == "" && got != "" || !strings.HasPrefix(got, test.want) {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 func TestHTTPSOverHTTP2(t *testing.T) {
 	var asked string
 	target := serveHTTP2(t, testpki.NewAuthority(t, "own"), func(w http.ResponseWriter, r *http.Request) {

@@ -23,6 +23,7 @@ type way struct {
 	proxy   dataplane.ProxyVersion
 	tls     *tls.Config // of checks that speak TLS
 	tlsErr  error       // why there is none
+	aside   *way        // of members that are checked at another place than they serve at; nil: the same
 	from    origin
 }
 
@@ -68,14 +69,28 @@ func newWay(from origin, check check) *way {
 	if from.datagrams { // octavia-dataplane.md §5: such members come up at once, and HTTP checks are plain
 		w.monitor.Rise, w.monitor.Method = 1, "GET"
 	}
-	if t := w.monitor.Type; t == dataplane.MonitorHTTPS || t == dataplane.MonitorTLSHello {
+	switch t := w.monitor.Type; {
+	case t == dataplane.MonitorHTTP && from.tls != nil && !from.datagrams:
+		aside := *w
+		w.aside, w.check = &aside, checkHTTPS
+		w.tls, w.tlsErr = newTLS(from.tls, t)
+	case t == dataplane.MonitorHTTPS, t == dataplane.MonitorTLSHello:
 		w.tls, w.tlsErr = newTLS(from.tls, t)
 	}
 	return w
 }
 
+// to is the way for one member. HTTP checks speak TLS where the pool does, as HAProxy's do; at another address or port than
+// the member serves at they do not.
+func (w *way) to(m dataplane.Member) *way {
+	if w != nil && w.aside != nil && m.Probe != m.Address {
+		return w.aside
+	}
+	return w
+}
+
 // newTLS makes the configuration of a check's handshakes: the pool's, where its members speak TLS with the load balancer. An
-// HTTPS check never verifies the certificate. Each handshake is a whole one, as a resumed one says less about the member.
+// HTTPS check never verifies the certificate, others do as the pool does. Each handshake is a whole one, as a resumed one says less about the member.
 func newTLS(pool *dataplane.ClientTLS, check dataplane.MonitorType) (*tls.Config, error) {
 	if pool == nil {
 		pool = &dataplane.ClientTLS{}
