@@ -335,7 +335,12 @@ func TestEveryKnownNameIsFound(t *testing.T) {
 			t.Errorf("%s is longer than maxKnownName", knownNames[k])
 		}
 	}
-	for _, name := range []string{"", "a", "hosu", "x-forwarded-fox", "accept", "h\xf3st"} {
+	for name, want := range map[string]Known{"X_Real_IP": XRealIP, "x-ssl_client-dn": XSSLClientDN} {
+		if got := Lookup(name); got != want {
+			t.Errorf("%s is %d, want %d", name, got, want)
+		}
+	}
+	for _, name := range []string{"", "a", "hosu", "x-forwarded-fox", "accept", "h\xf3st", "content_length", "transfer_encoding", "x_y"} {
 		if got := Lookup(name); got != Unknown {
 			t.Errorf("%q is %d", name, got)
 		}

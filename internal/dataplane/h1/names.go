@@ -1,6 +1,9 @@
 package h1
 
-import "unsafe"
+import (
+	"strings"
+	"unsafe"
+)
 
 // Known are the names of fields that a proxy has to know.
 type Known uint8
@@ -99,13 +102,25 @@ func hash(name string) uint8 {
 	return uint8(2*len(name)) + 14*lower[name[len(name)-2]] + lower[name[len(name)-1]]
 }
 
-// Lookup finds a field's number by its name, in any case.
+// Lookup finds a field's number by its name, in any case. X_Real_IP is taken for X-Real-IP, and so are the other fields that
+// members trust the proxy to say: many of them cannot tell the two apart (RFC 3875 §4.1.18).
 func Lookup(name string) Known {
 	if len(name) < 2 {
 		return Unknown
 	}
-	k := byHash[hash(name)]
-	if k != Unknown && equalFold(name, knownNames[k]) {
+	if k := byHash[hash(name)]; k != Unknown && equalFold(name, knownNames[k]) {
+		return k
+	}
+	if lower[name[0]] == 'x' && strings.IndexByte(name, '_') >= 0 {
+		return lookalike(name)
+	}
+	return Unknown
+}
+
+// lookalike finds the inserted field whose name is this one with hyphens for underscores.
+func lookalike(name string) Known {
+	hyphens := strings.ReplaceAll(name, "_", "-")
+	if k := byHash[hash(hyphens)]; k >= XForwardedFor && equalFold(hyphens, knownNames[k]) {
 		return k
 	}
 	return Unknown
