@@ -43,6 +43,10 @@ import (
 const (
 	// shutdownTimeout bounds how long requests under way may take once the server was asked to stop.
 	shutdownTimeout = 10 * time.Second
+	// lockPatience is how long a start waits for the data directory: a process that was killed just now holds it until the kernel has
+	// taken it apart.
+	lockPatience = 3 * time.Second
+	lockRetry    = 20 * time.Millisecond
 	// readHeaderTimeout bounds how long a client may take to send a request's header.
 	readHeaderTimeout = 10 * time.Second
 	// idleTimeout is how long a client's connection may wait for its next request.
@@ -343,11 +347,16 @@ func lockDataDir(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = file.Close()
-		return nil, fmt.Errorf("data directory %s is in use by another poise", dir)
+	for deadline := time.Now().Add(lockPatience); ; {
+		if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			return func() { _ = file.Close() }, nil
+		}
+		if time.Now().After(deadline) {
+			_ = file.Close()
+			return nil, fmt.Errorf("data directory %s is in use by another poise", dir)
+		}
+		time.Sleep(lockRetry)
 	}
-	return func() { _ = file.Close() }, nil
 }
 
 func newLog(c config.Log) *slog.Logger {
