@@ -61,8 +61,21 @@ function fetchLater(id, pause) {
   setTimeout(() => { const part = document.getElementById(id); if (part) fetchAgain(part); }, pause);
 }
 
+// What rows show, which a click may change while they are fetched: the answer to what was asked before is then of no use.
+const shown = (part) => [...part.querySelectorAll("[name=open]")].map((row) => row.value).join();
+
 document.addEventListener("htmx:configRequest", (event) => {
-  if (event.detail.triggeringEvent?.type === "refresh") event.detail.headers["Console-Refresh"] = "yes";
+  if (event.detail.triggeringEvent?.type !== "refresh") return;
+  event.detail.headers["Console-Refresh"] = "yes";
+  event.detail.shown = shown(event.detail.elt);
+});
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const before = event.detail.requestConfig.shown;
+  const part = document.getElementById(event.detail.requestConfig.elt.id);
+  if (before === undefined || !part || shown(part) === before) return;
+  event.detail.shouldSwap = false;
+  fetchLater(part.id, 20);
 });
 
 document.addEventListener("htmx:afterRequest", (event) => {
