@@ -52,17 +52,17 @@ var amphoraAttributes = attributes{
 func amphoraRoutes() []route {
 	const path = "/octavia/amphorae"
 	return []route{
-		{"GET", path, "amphora:get_all", listAmphorae},
-		{"GET", path + "/{id}", "amphora:get_one", showAmphora},
-		{"DELETE", path + "/{id}", "amphora:delete", deleteAmphora},
-		{"GET", path + "/{id}/stats", "amphora:get_stats", amphoraStats},
-		{"PUT", path + "/{id}/failover", "amphora:put_failover", failoverAmphora},
-		{"PUT", path + "/{id}/config", "amphora:put_config", configureAmphora},
+		{"GET", path, "amphora:get_all", listAmphorae, amphoraAttributes.listParameters()},
+		{"GET", path + "/{id}", "amphora:get_one", showAmphora, []parameter{fieldsParameter}},
+		{"DELETE", path + "/{id}", "amphora:delete", deleteAmphora, nil},
+		{"GET", path + "/{id}/stats", "amphora:get_stats", amphoraStats, nil},
+		{"PUT", path + "/{id}/failover", "amphora:put_failover", failoverAmphora, nil},
+		{"PUT", path + "/{id}/config", "amphora:put_config", configureAmphora, nil},
 	}
 }
 
 func listAmphorae(c *call) error {
-	q, err := amphoraAttributes.query(c.r.URL.Query())
+	q, err := c.listQuery(amphoraAttributes)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func showAmphora(c *call) error {
 	if err != nil {
 		return err
 	}
-	rest.WriteJSON(c.w, http.StatusOK, map[string]any{"amphora": amphoraAttributes.render(o, c.r.URL.Query()["fields"])})
+	rest.WriteJSON(c.w, http.StatusOK, map[string]any{"amphora": amphoraAttributes.render(o, c.query["fields"])})
 	return nil
 }
 
@@ -180,9 +180,6 @@ func configureAmphora(c *call) error {
 
 // failoverLoadBalancer applies a load balancer from scratch.
 func failoverLoadBalancer(c *call) error {
-	if err := c.refuseArguments(); err != nil {
-		return err
-	}
 	o, err := loadBalancers.find(c)
 	if err != nil {
 		return err

@@ -31,7 +31,7 @@ type query struct {
 
 // list answers with the objects that the caller may see and has asked for.
 func (res *resource) list(c *call) error {
-	q, err := res.attributes.query(c.r.URL.Query())
+	q, err := c.listQuery(res.attributes)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (c *call) answerPage(q query, all []object, plural, links string, render fu
 	}
 	rest.WriteJSON(c.w, http.StatusOK, map[string]any{
 		plural: shown,
-		links:  q.links(c.PublicURL+c.r.URL.Path, c.r.URL.Query(), page),
+		links:  q.links(c.PublicURL+c.r.URL.Path, c.query, page),
 	})
 	return nil
 }
@@ -89,20 +89,23 @@ func (res *resource) visible(c *call) ([]object, error) {
 	return all, nil
 }
 
-// query reads the parameters of a list request.
-func (t attributes) query(in url.Values) (query, error) {
+// listQuery reads the parameters of a request for a list of objects with these attributes.
+func (c *call) listQuery(t attributes) (query, error) {
+	invalid := errBadRequest("One or more arguments are either duplicate or invalid")
+	if len(c.unknown) > 0 {
+		return query{}, invalid
+	}
+	in := c.query
 	q := query{limit: maxPage, fields: in["fields"], tags: newTagFilter(in)}
 	for name, given := range in {
-		switch name {
-		case "fields", "limit", "marker", "page_reverse", "sort", "sort_key", "sort_dir", "status_reasons",
-			"tags", "tags-any", "not-tags", "not-tags-any":
-			continue
+		p, _ := c.route.parameter(name)
+		switch {
+		case p.filter == nil:
+		case len(given) > 1 || !storable(given[0]):
+			return query{}, invalid
+		default:
+			q.filters = append(q.filters, filter{*p.filter, given[0]})
 		}
-		a, ok := t.key(name)
-		if !ok || len(given) > 1 || !storable(given[0]) {
-			return query{}, errBadRequest("One or more arguments are either duplicate or invalid")
-		}
-		q.filters = append(q.filters, filter{a, given[0]})
 	}
 	var err error
 	if q.order, err = t.order(in); err != nil {

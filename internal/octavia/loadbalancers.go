@@ -61,9 +61,6 @@ func loadBalancerAttrs(in values) lb.LoadBalancerAttrs {
 
 // postLoadBalancer makes a load balancer. Octavia answers with the whole tree below it.
 func postLoadBalancer(c *call) error {
-	if err := c.refuseArguments(); err != nil {
-		return err
-	}
 	in, err := c.attributes(loadBalancers.attributes, loadBalancers.argument, loadBalancers.envelope, onCreate)
 	if err != nil {
 		return err
@@ -138,9 +135,6 @@ func vipRequest(id, project string, in values) lb.VIPRequest {
 
 // deleteLoadBalancer removes a load balancer; with ?cascade=true, all that is below it as well.
 func deleteLoadBalancer(c *call) error {
-	if err := c.refuseArguments("cascade"); err != nil {
-		return err
-	}
-	cascade := looseBoolean(c.r.URL.Query().Get("cascade"))
+	cascade := looseBoolean(c.query.Get("cascade"))
 	return loadBalancers.removeWith(c, func(t *lb.LoadBalancer, _ object) error { return t.Delete(cascade) })
 }

@@ -119,10 +119,7 @@ const maxBatchBody = 200 * lb.MaxMembers
 
 // putMembers makes the members of a pool those of the body (Octavia's batch update).
 func putMembers(c *call) error {
-	if err := c.refuseArguments("additive_only"); err != nil {
-		return err
-	}
-	additiveOnly := looseBoolean(c.r.URL.Query().Get("additive_only"))
+	additiveOnly := looseBoolean(c.query.Get("additive_only"))
 	in, err := c.memberList()
 	if err != nil {
 		return err

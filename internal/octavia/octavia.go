@@ -13,6 +13,7 @@ package octavia
 import (
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"poise/internal/rest"
@@ -66,10 +67,12 @@ func (a *API) Handler() http.Handler {
 // call is one request on its way through a handler.
 type call struct {
 	*API
-	w      http.ResponseWriter
-	r      *http.Request
-	caller rest.Caller
-	policy string // the name of the policy that the route asks for
+	w http.ResponseWriter
+	r *http.Request
+	route
+	query   url.Values // the parameters that the route takes
+	unknown []string   // the names of those that it does not
+	caller  rest.Caller
 	// maxBody is the largest body in bytes that the request may have.
 	maxBody int64
 }

@@ -202,18 +202,18 @@ func objectsOf[T any](all []T, show func(T) object) []object {
 // routes are the catalogue's lines of the route table.
 func (k *catalogue) routes() []route {
 	return []route{
-		{"GET", k.path, k.policy + ":get_all", k.getAll},
-		{"POST", k.path, k.policy + ":post", k.post},
-		{"PUT", k.path, "", withoutID},
-		{"DELETE", k.path, "", withoutID},
-		{"GET", k.path + "/{id}", k.policy + ":get_one", k.show},
-		{"PUT", k.path + "/{id}", k.policy + ":put", k.put},
-		{"DELETE", k.path + "/{id}", k.policy + ":delete", k.delete},
+		{"GET", k.path, k.policy + ":get_all", k.getAll, k.attributes.listParameters()},
+		{"POST", k.path, k.policy + ":post", k.post, nil},
+		{"PUT", k.path, "", withoutID, nil},
+		{"DELETE", k.path, "", withoutID, nil},
+		{"GET", k.path + "/{id}", k.policy + ":get_one", k.show, []parameter{fieldsParameter}},
+		{"PUT", k.path + "/{id}", k.policy + ":put", k.put, nil},
+		{"DELETE", k.path + "/{id}", k.policy + ":delete", k.delete, nil},
 	}
 }
 
 func (k *catalogue) getAll(c *call) error {
-	q, err := k.attributes.query(c.r.URL.Query())
+	q, err := c.listQuery(k.attributes)
 	if err != nil {
 		return err
 	}
@@ -263,9 +263,6 @@ func (k *catalogue) put(c *call) error {
 }
 
 func (k *catalogue) delete(c *call) error {
-	if err := c.refuseArguments(); err != nil {
-		return err
-	}
 	if err := c.allows(c.caller.ProjectID); err != nil {
 		return err
 	}
@@ -278,9 +275,6 @@ func (k *catalogue) delete(c *call) error {
 
 // request reads the body of a change and asks the policy.
 func (k *catalogue) request(c *call, use use) (request, error) {
-	if err := c.refuseArguments(); err != nil {
-		return request{}, err
-	}
 	in, err := c.attributes(k.attributes, k.argument, k.envelope, use)
 	if err != nil {
 		return request{}, err
@@ -289,7 +283,7 @@ func (k *catalogue) request(c *call, use use) (request, error) {
 }
 
 func (k *catalogue) answer(c *call, status int, o object) error {
-	rest.WriteJSON(c.w, status, map[string]any{k.envelope: k.attributes.render(o, c.r.URL.Query()["fields"])})
+	rest.WriteJSON(c.w, status, map[string]any{k.envelope: k.attributes.render(o, c.query["fields"])})
 	return nil
 }
 

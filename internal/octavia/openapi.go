@@ -62,6 +62,16 @@ func typeOf(name string) schema {
 	return schema{"type": []string{"string", "null"}}
 }
 
+// typeInQuery is the JSON type of an attribute that is not null.
+func typeInQuery(name string) string {
+	switch of := typeOf(name)["type"].(type) {
+	case []string:
+		return of[0]
+	default:
+		return of.(string)
+	}
+}
+
 // answer is the schema of one object in answers. Selected fields may leave any attribute out.
 func (s shape) answer() schema {
 	properties := schema{"status_reason": schema{"type": "string"}}
@@ -130,6 +140,9 @@ func operation(r route) schema {
 				"name": strings.TrimSuffix(name, "}"), "in": "path", "required": true, "schema": schema{"type": "string"},
 			})
 		}
+	}
+	for _, p := range r.takes {
+		parameters = append(parameters, schema{"name": p.name, "in": "query", "description": p.meaning, "schema": p.schema})
 	}
 	if len(parameters) > 0 {
 		o["parameters"] = parameters

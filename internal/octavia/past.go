@@ -22,9 +22,9 @@ type Past interface {
 // pastRoutes are the routes that tell of the past.
 func pastRoutes() []route {
 	return []route{
-		{"GET", "/loadbalancers/{id}/events", "loadbalancer:get_status", loadBalancerEvents},
-		{"GET", "/loadbalancers/{id}/series", "loadbalancer:get_stats", loadBalancerSeries},
-		{"GET", "/pools/{pool}/members/{id}/health", "member:get_one", memberHealth},
+		{"GET", "/loadbalancers/{id}/events", "loadbalancer:get_status", loadBalancerEvents, nil},
+		{"GET", "/loadbalancers/{id}/series", "loadbalancer:get_stats", loadBalancerSeries, nil},
+		{"GET", "/pools/{pool}/members/{id}/health", "member:get_one", memberHealth, nil},
 	}
 }
 

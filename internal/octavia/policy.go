@@ -204,7 +204,7 @@ func (c *call) allowsPolicy(name, project string) error {
 
 // listScope is the project whose objects a list shows, "" for all projects (octavia-rbac.md §5).
 func (c *call) listScope() (string, error) {
-	wanted := c.r.URL.Query().Get("project_id")
+	wanted := c.query.Get("project_id")
 	if c.allowsPolicy(c.policy+"-global", wanted) == nil {
 		return wanted, nil
 	}

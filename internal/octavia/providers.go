@@ -47,7 +47,7 @@ func listCapabilities(f lb.Family, plural string) func(*call) error {
 
 // answerDescribed answers with those that the query selects; such lists have no pages.
 func (c *call) answerDescribed(plural string, all []described) error {
-	query := c.r.URL.Query()
+	query := c.query
 	shown := []map[string]string{}
 	for _, d := range all {
 		if !d.is(query.Get("name"), query.Get("description")) {

@@ -53,14 +53,14 @@ var quotaAttributes = func() attributes {
 
 func quotaRoutes() []route {
 	return []route{
-		{"GET", "/quotas", "quota:get_all", listQuotas},
-		{"PUT", "/quotas", "", withoutProject},
-		{"DELETE", "/quotas", "", withoutProject},
-		{"GET", "/quotas/defaults", "quota:get_defaults", defaultQuota},
-		{"GET", "/quotas/{id}", "quota:get_one", showQuota},
-		{"GET", "/quotas/{id}/default", "quota:get_defaults", defaultQuotaOf},
-		{"PUT", "/quotas/{id}", "quota:put", putQuota},
-		{"DELETE", "/quotas/{id}", "quota:delete", deleteQuota},
+		{"GET", "/quotas", "quota:get_all", listQuotas, quotaAttributes.listParameters()},
+		{"PUT", "/quotas", "", withoutProject, nil},
+		{"DELETE", "/quotas", "", withoutProject, nil},
+		{"GET", "/quotas/defaults", "quota:get_defaults", defaultQuota, []parameter{fieldsParameter}},
+		{"GET", "/quotas/{id}", "quota:get_one", showQuota, []parameter{fieldsParameter}},
+		{"GET", "/quotas/{id}/default", "quota:get_defaults", defaultQuotaOf, []parameter{fieldsParameter}},
+		{"PUT", "/quotas/{id}", "quota:put", putQuota, nil},
+		{"DELETE", "/quotas/{id}", "quota:delete", deleteQuota, nil},
 	}
 }
 
@@ -68,7 +68,7 @@ func withoutProject(*call) error { return errMissingArgument("project_id") }
 
 // listQuotas answers with the quotas of the projects for which something was set.
 func listQuotas(c *call) error {
-	q, err := quotaAttributes.query(c.r.URL.Query())
+	q, err := c.listQuery(quotaAttributes)
 	if err != nil {
 		return err
 	}
@@ -120,9 +120,6 @@ func defaultQuotaOf(c *call) error {
 }
 
 func putQuota(c *call) error {
-	if err := c.refuseArguments(); err != nil {
-		return err
-	}
 	in, err := c.attributes(quotaAttributes, quotaArgument, quotaEnvelope, onUpdate)
 	if err != nil {
 		return err
@@ -145,9 +142,6 @@ func putQuota(c *call) error {
 }
 
 func deleteQuota(c *call) error {
-	if err := c.refuseArguments(); err != nil {
-		return err
-	}
 	project := c.r.PathValue("id")
 	if err := c.allows(project); err != nil {
 		return err
@@ -160,7 +154,7 @@ func deleteQuota(c *call) error {
 }
 
 func answerQuota(c *call, status int, project string, quota lb.Quota) error {
-	shown := quotaAttributes.render(quotaObject(project, quota), c.r.URL.Query()["fields"])
+	shown := quotaAttributes.render(quotaObject(project, quota), c.query["fields"])
 	rest.WriteJSON(c.w, status, map[string]any{quotaEnvelope: shown})
 	return nil
 }

@@ -65,13 +65,13 @@ type object struct {
 // routes are the resource's lines of the route table.
 func (res *resource) routes() []route {
 	return []route{
-		{"GET", res.path, res.policy + ":get_all", res.list},
-		{"POST", res.path, res.policy + ":post", res.post},
-		{"PUT", res.path, "", withoutID},
-		{"DELETE", res.path, "", withoutID},
-		{"GET", res.path + "/{id}", res.policy + ":get_one", res.show},
-		{"PUT", res.path + "/{id}", res.policy + ":put", res.put},
-		{"DELETE", res.path + "/{id}", res.policy + ":delete", res.delete},
+		{"GET", res.path, res.policy + ":get_all", res.list, res.attributes.listParameters(reasonsParameter)},
+		{"POST", res.path, res.policy + ":post", res.post, nil},
+		{"PUT", res.path, "", withoutID, nil},
+		{"DELETE", res.path, "", withoutID, nil},
+		{"GET", res.path + "/{id}", res.policy + ":get_one", res.show, []parameter{fieldsParameter, reasonsParameter}},
+		{"PUT", res.path + "/{id}", res.policy + ":put", res.put, nil},
+		{"DELETE", res.path + "/{id}", res.policy + ":delete", res.delete, nil},
 	}
 }
 
@@ -84,15 +84,12 @@ func (res *resource) show(c *call) error {
 	if err != nil {
 		return err
 	}
-	query := c.r.URL.Query()
+	query := c.query
 	return res.answer(c, http.StatusOK, o, query["fields"], looseBoolean(query.Get("status_reasons")))
 }
 
 // post makes an object below a load balancer.
 func (res *resource) post(c *call) error {
-	if err := c.refuseArguments(); err != nil {
-		return err
-	}
 	in, err := c.attributes(res.attributes, res.argument, res.envelope, onCreate)
 	if err != nil {
 		return err
@@ -119,9 +116,6 @@ func (res *resource) post(c *call) error {
 
 // put changes an object.
 func (res *resource) put(c *call) error {
-	if err := c.refuseArguments(); err != nil {
-		return err
-	}
 	in, err := c.attributes(res.attributes, cmp.Or(res.argumentOnUpdate, res.argument), res.envelope, onUpdate)
 	if err != nil {
 		return err
@@ -163,9 +157,6 @@ func (res *resource) referencesIn(s lb.Snapshot, id string) lb.References {
 
 // delete removes an object.
 func (res *resource) delete(c *call) error {
-	if err := c.refuseArguments(); err != nil {
-		return err
-	}
 	return res.removeWith(c, res.remove)
 }
 

@@ -13,6 +13,7 @@ type route struct {
 	method, pattern string
 	policy          string // the name of the policy that admits the caller, "" when every caller with a token is admitted
 	handle          func(*call) error
+	takes           []parameter // in the query
 }
 
 // prefixes are the places at which Octavia offers the same resources.
@@ -21,26 +22,26 @@ var prefixes = []string{"/v2", "/v2.0", "/v2/lbaas", "/v2.0/lbaas"}
 // table is every route behind the token check. A line that stands here takes the place of the resource's own.
 func table() []route {
 	all := []route{
-		{"GET", "/octavia", "", version},
-		{"GET", watchPattern, "loadbalancer:get_all", watch},
-		{"POST", "/loadbalancers", "loadbalancer:post", postLoadBalancer},
-		{"PUT", "/loadbalancers/{id}", "loadbalancer:put", putLoadBalancer},
-		{"DELETE", "/loadbalancers/{id}", "loadbalancer:delete", deleteLoadBalancer},
-		{"GET", "/loadbalancers/{id}/stats", "loadbalancer:get_stats", loadBalancerStats},
-		{"GET", "/loadbalancers/{id}/status", "loadbalancer:get_status", loadBalancerStatus},
-		{"GET", "/loadbalancers/{id}/statuses", "loadbalancer:get_status", loadBalancerStatus},
-		{"PUT", "/loadbalancers/{id}/failover", "loadbalancer:put_failover", failoverLoadBalancer},
-		{"GET", "/listeners/{id}/stats", "listener:get_stats", listenerStats},
-		{"GET", logPattern, "listener:get_one", followListener},
-		{"PUT", "/pools/{pool}/members", "member:put", putMembers},
-		{"GET", "/providers", "provider:get_all", listProviders},
+		{"GET", "/octavia", "", version, nil},
+		{"GET", watchPattern, "loadbalancer:get_all", watch, []parameter{projectParameter}},
+		{"POST", "/loadbalancers", "loadbalancer:post", postLoadBalancer, nil},
+		{"PUT", "/loadbalancers/{id}", "loadbalancer:put", putLoadBalancer, nil},
+		{"DELETE", "/loadbalancers/{id}", "loadbalancer:delete", deleteLoadBalancer, []parameter{cascadeParameter}},
+		{"GET", "/loadbalancers/{id}/stats", "loadbalancer:get_stats", loadBalancerStats, nil},
+		{"GET", "/loadbalancers/{id}/status", "loadbalancer:get_status", loadBalancerStatus, nil},
+		{"GET", "/loadbalancers/{id}/statuses", "loadbalancer:get_status", loadBalancerStatus, nil},
+		{"PUT", "/loadbalancers/{id}/failover", "loadbalancer:put_failover", failoverLoadBalancer, nil},
+		{"GET", "/listeners/{id}/stats", "listener:get_stats", listenerStats, nil},
+		{"GET", logPattern, "listener:get_one", followListener, nil},
+		{"PUT", "/pools/{pool}/members", "member:put", putMembers, []parameter{additiveParameter}},
+		{"GET", "/providers", "provider:get_all", listProviders, describedParameters},
 		{
 			"GET", "/providers/{id}/flavor_capabilities", "provider-flavor:get_all",
-			listCapabilities(lb.Flavors, "flavor_capabilities"),
+			listCapabilities(lb.Flavors, "flavor_capabilities"), describedParameters,
 		},
 		{
 			"GET", "/providers/{id}/availability_zone_capabilities", "provider-availability-zone:get_all",
-			listCapabilities(lb.AvailabilityZones, "availability_zone_capabilities"),
+			listCapabilities(lb.AvailabilityZones, "availability_zone_capabilities"), describedParameters,
 		},
 	}
 	all = append(all, pastRoutes()...)
@@ -74,20 +75,13 @@ func (a *API) routes() []rest.Route {
 
 func (a *API) handler(r route) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, req *http.Request) error {
-		return r.handle(&call{
-			API: a, w: w, r: req, caller: rest.CallerFrom(req.Context()), policy: r.policy, maxBody: rest.MaxBody,
-		})
-	}
-}
-
-// refuseArguments refuses query parameters; requests that change something take none but the known ones.
-func (c *call) refuseArguments(known ...string) error {
-	for name := range c.r.URL.Query() {
-		if !slices.Contains(known, name) {
-			return errUnknownArgument(name)
+		c := &call{API: a, w: w, r: req, route: r, caller: rest.CallerFrom(req.Context()), maxBody: rest.MaxBody}
+		c.query, c.unknown = r.read(req.URL.Query())
+		if r.refuses(c.unknown) {
+			return errUnknownArgument(c.unknown[0])
 		}
+		return r.handle(c)
 	}
-	return nil
 }
 
 // version answers at the root of a version, like Octavia with a bare string.

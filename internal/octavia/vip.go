@@ -80,9 +80,6 @@ func (c *call) allowsGroups(in request, project string) error {
 
 // putLoadBalancer changes a load balancer. What its VIP newly refers to must be there, and the caller's to see.
 func putLoadBalancer(c *call) error {
-	if err := c.refuseArguments(); err != nil {
-		return err
-	}
 	in, err := c.attributes(loadBalancers.attributes, loadBalancers.argument, loadBalancers.envelope, onUpdate)
 	if err != nil {
 		return err
