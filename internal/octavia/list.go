@@ -39,6 +39,11 @@ func (res *resource) list(c *call) error {
 	if err != nil {
 		return err
 	}
+	if res.lookUp != nil {
+		if err := res.lookUp(c, q, all); err != nil {
+			return err
+		}
+	}
 	return c.answerPage(q, all, res.plural, res.plural+"_links", func(o object) map[string]any {
 		return res.render(o, q.fields, q.reasons)
 	})
@@ -185,6 +190,12 @@ func (q query) links(address string, in url.Values, page []object) []map[string]
 type filter struct {
 	attribute attribute
 	want      string
+}
+
+// isAbout tells whether a filter or a sort key of the query is this attribute.
+func (q query) isAbout(name string) bool {
+	return slices.ContainsFunc(q.filters, func(f filter) bool { return f.attribute.name == name }) ||
+		slices.ContainsFunc(q.order, func(k sortKey) bool { return k.attribute.name == name })
 }
 
 func (q query) matches(o object) bool {

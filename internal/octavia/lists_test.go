@@ -65,6 +65,8 @@ func TestFilters(t *testing.T) {
 		"not-tags-any=one,two":               "p3",
 		"tags=probe&not-tags-any=one":        "p2 p3",
 		"status_reasons=true&name=p1":        "p1",
+		"topology=SINGLE":                    "p1 p2 p3",
+		"topology=ACTIVE_STANDBY":            "",
 	}
 	for query, want := range tests {
 		t.Run(query, func(t *testing.T) {

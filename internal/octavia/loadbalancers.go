@@ -46,12 +46,14 @@ var loadBalancers = &resource{
 			name: "availability_zone", use: onCreate, kind: text(lb.MaxZoneName),
 			read: func(o object) any { return orNull(o.Tree.AvailabilityZone) },
 		},
+		{name: topology, use: hidden, read: func(o object) any { return o.topology }},
 		tagsAttribute,
 	}...),
 
 	objects: func(s lb.Snapshot, _ string) iter.Seq[object] {
 		return func(yield func(object) bool) { yield(object{Snapshot: s, base: &s.Tree.Object}) }
 	},
+	lookUp: lookUpTopologies,
 	update: func(t *lb.LoadBalancer, _ object, in values) error { return t.Update(loadBalancerAttrs(in)) },
 }
 

@@ -257,3 +257,23 @@ func TestCapabilities(t *testing.T) {
 	a.refused("admin", "GET", "/providers/nosuch/flavor_capabilities", "", 400, "Provider 'nosuch' is not enabled.")
 	a.refused("member", "GET", "/providers/nosuch/flavor_capabilities", "", 403, "Policy")
 }
+
+// TestTopology finds load balancers by what the profiles of their flavors say.
+func TestTopology(t *testing.T) {
+	a := newAPI(t)
+	for name, data := range map[string]string{"pair": `{\"loadbalancer_topology\": \"ACTIVE_STANDBY\"}`, "plain": "{}"} {
+		profile := a.must("admin", "POST", "/flavorprofiles", fmt.Sprintf(
+			`{"flavorprofile": {"name": %q, "provider_name": "poise", "flavor_data": "%s"}}`, name, data), 201)
+		flavor := a.must("admin", "POST", "/flavors", fmt.Sprintf(`{"flavor": {"name": %q, "flavor_profile_id": %q}}`, name, id(profile)), 201)
+		a.must("member", "POST", "/loadbalancers", fmt.Sprintf(
+			`{"loadbalancer": {"name": %q, "vip_subnet_id": %q, "flavor_id": %q}}`, name, subnetID, id(flavor)), 201)
+	}
+	a.loadBalancer("member", "without")
+	for query, want := range map[string]string{
+		"topology=ACTIVE_STANDBY": "pair", "topology=SINGLE&sort=name": "plain without", "topology=TRIPLE": "", "sort=topology,name": "pair plain without",
+	} {
+		if got := a.names("member", "/loadbalancers?"+query); got != want {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+	}
+}

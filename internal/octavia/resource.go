@@ -34,6 +34,9 @@ type resource struct {
 	// objects visits the objects of this kind in a load balancer's tree; of one parent when the path names it.
 	objects func(s lb.Snapshot, parentID string) iter.Seq[object]
 
+	// lookUp gives the objects of a list what the query is about and their trees do not know; nil when there is no such thing.
+	lookUp func(c *call, q query, all []object) error
+
 	// parent finds what a new object will belong to.
 	parent func(c *call, in request) (lb.Snapshot, error)
 	// look refuses a new object for what only the neighbours know; nil when there is nothing to ask.
@@ -56,6 +59,7 @@ type object struct {
 	monitor  *lb.HealthMonitor
 	policy   *lb.L7Policy // of a policy, a rule
 	rule     *lb.L7Rule
+	topology string // of a load balancer in a list that is about it
 
 	offer   *lb.Offer
 	profile *lb.Profile
