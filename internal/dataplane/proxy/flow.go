@@ -9,8 +9,9 @@ const (
 	// stay in the kernel. For small pieces copying is cheaper than the detour through a pipe.
 	largePiece  = 8 << 10
 	spliceAfter = 64 << 10
-	// turnBytes is how much one direction moves before other connections have their turn.
-	turnBytes = 1 << 20
+	// turnBytes is how much one direction moves before other connections have their turn: with hundreds of busy ones, that turn is what
+	// everybody else waits for. One splice may move more.
+	turnBytes = 256 << 10
 	// maxIdleBuffers of one loop wait for their next use.
 	maxIdleBuffers = 64
 )

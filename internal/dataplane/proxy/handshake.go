@@ -17,8 +17,8 @@ const (
 	maxHandshakes = 4096
 	// maxWaitingHandshakes wait for one of those to end, first come, first served. Further ones fail.
 	maxWaitingHandshakes = 16384
-	// crowdPatience is how long a handshake may be under way while others wait: then it makes room. Clients that say hello and no
-	// more cannot keep others out for longer than that.
+	// crowdPatience is how long a handshake may be under way while others wait: then it makes room. However many clients say hello and
+	// no more, as many of them as may be under way are out of the way each time it ends.
 	crowdPatience = 2 * time.Second
 )
 
@@ -36,6 +36,7 @@ type handshakes struct {
 	slots       chan struct{} // one for each that calculates
 	most        int           // maxHandshakes; tests have fewer
 	mostWaiting int           // maxWaitingHandshakes
+	patience    time.Duration // crowdPatience
 	wg          sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows
@@ -43,6 +44,7 @@ type handshakes struct {
 	all      map[*handshake]struct{} // from start until done was called
 	underWay list.List               // of *handshake, those with a goroutine, in the order in which they began
 	waiting  list.List               // of *handshake
+	room     *time.Timer             // makes room for them; nil while none waits
 }
 
 // handshake is one of them. Its descriptor stays its loop's.
@@ -67,7 +69,7 @@ type handshakeResult struct {
 
 func newHandshakes(processors int) *handshakes {
 	return &handshakes{
-		slots: make(chan struct{}, processors), most: maxHandshakes, mostWaiting: maxWaitingHandshakes,
+		slots: make(chan struct{}, processors), most: maxHandshakes, mostWaiting: maxWaitingHandshakes, patience: crowdPatience,
 		all: map[*handshake]struct{}{},
 	}
 }
@@ -144,11 +146,29 @@ func (hs *handshakes) runLocked(h *handshake) {
 	go h.run()
 }
 
-// makeRoomLocked ends the handshake that began first, if it had its time.
+// makeRoom ends handshakes that had their time, for those who wait.
+func (hs *handshakes) makeRoom() {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	hs.room = nil
+	hs.makeRoomLocked()
+}
+
 func (hs *handshakes) makeRoomLocked() {
-	first := hs.underWay.Front().Value.(*handshake)
-	if time.Since(first.began) > crowdPatience {
-		first.endLocked(errHandshakeCrowd)
+	wanted := hs.waiting.Len()
+	for at := hs.underWay.Front(); at != nil && wanted > 0; at = at.Next() {
+		h := at.Value.(*handshake)
+		if left := hs.patience - time.Since(h.began); left > 0 {
+			if hs.room == nil && !hs.stopped {
+				hs.room = time.AfterFunc(left, hs.makeRoom)
+			}
+			return
+		}
+		h.endLocked(errHandshakeCrowd)
+		wanted--
+	}
+	if hs.waiting.Len() > 0 && hs.room == nil && !hs.stopped { // others follow those that are about to end
+		hs.room = time.AfterFunc(hs.patience, hs.makeRoom)
 	}
 }
 
@@ -222,6 +242,9 @@ func (h *handshake) finish(result handshakeResult) {
 func (hs *handshakes) stop() {
 	hs.mu.Lock()
 	hs.stopped = true
+	if hs.room != nil {
+		hs.room.Stop()
+	}
 	for h := range hs.all {
 		h.endLocked(errHandshakeCanceled)
 	}
