@@ -2,7 +2,6 @@ package octavia
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"sync"
@@ -93,7 +92,7 @@ func (c *call) sendLog(follower *accesslog.Follower) {
 	for err == nil {
 		select {
 		case r := <-follower.Records:
-			err = s.sendRecord(r)
+			err = s.sendEvent(messageEvent, r)
 		case <-beat.C:
 			if !c.maySee() {
 				return
@@ -105,7 +104,7 @@ func (c *call) sendLog(follower *accesslog.Follower) {
 			return
 		}
 		if dropped := follower.Dropped.Load(); err == nil && dropped > missed {
-			err = s.send(fmt.Sprintf("event: dropped\ndata: {\"records\": %d}\n\n", dropped-missed))
+			err = s.sendEvent(droppedEvent, recordsDropped{dropped - missed})
 			missed = dropped
 		}
 	}
@@ -120,12 +119,4 @@ func (c *call) maySee() bool {
 	c.caller = caller
 	_, err = listeners.find(c)
 	return err == nil
-}
-
-func (s stream) sendRecord(r accesslog.Record) error {
-	data, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("record: %w", err)
-	}
-	return s.send("data: " + string(data) + "\n\n")
 }

@@ -123,7 +123,7 @@ func TestSlowFollower(t *testing.T) {
 	for range 4 {
 		said = append(said, l.next())
 	}
-	want := []string{": following", fmt.Sprintf("data: %s", mustJSON(accesslog.Record{})), "event: dropped", `data: {"records": 3}`}
+	want := []string{": following", fmt.Sprintf("data: %s", mustJSON(accesslog.Record{})), "event: dropped", `data: {"records":3}`}
 	if fmt.Sprint(said) != fmt.Sprint(want) {
 		t.Errorf("%q, want %q", said, want)
 	}

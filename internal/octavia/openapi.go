@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"poise/internal/dataplane/accesslog"
 	"poise/internal/rest"
 )
 
@@ -155,6 +156,40 @@ func operation(r route) schema {
 
 func inJSON(s schema) schema { return schema{"application/json": schema{"schema": s}} }
 
+// streamEvent is what the document says of one kind of event.
+type streamEvent struct {
+	name, meaning string
+	data          schema
+}
+
+// eventsOf are the events of a route that answers with a stream, nil for all others.
+func eventsOf(pattern string) []streamEvent {
+	switch pattern {
+	case watchPattern:
+		return []streamEvent{
+			{changedEvent, "A load balancer has changed, in what is wanted or in what became of it, or is gone.", schemaOf[balancerChanged]()},
+			{resyncEvent, "The client was too slow to be told of each change: it has to look at everything.", schemaOf[struct{}]()},
+		}
+	case logPattern:
+		return []streamEvent{
+			{messageEvent, "A connection or a request has ended.", schemaOf[accesslog.Record]()},
+			{droppedEvent, "The client was too slow: so many records are missing here.", schemaOf[recordsDropped]()},
+		}
+	}
+	return nil
+}
+
+// inEvents is a stream of server-sent events. OpenAPI 3.1 has no words for what is in one: x-events tells of each event, by
+// its name, with the schema of its data.
+func inEvents(events []streamEvent) schema {
+	all := schema{}
+	for _, e := range events {
+		all[e.name] = schema{"description": e.meaning, "data": e.data}
+	}
+	text := schema{"type": "string", "description": "Server-sent events; lines that begin with a colon are signs of life."}
+	return schema{eventStream: schema{"schema": text, "x-events": all}}
+}
+
 // requestOf is the schema of a route's body, nil when it has none.
 func requestOf(r route) schema {
 	if r.method == http.MethodPut && r.pattern == members.path {
@@ -176,8 +211,8 @@ func responses(r route) schema {
 	status, body := success(r)
 	ok := schema{"description": http.StatusText(status)}
 	switch {
-	case r.pattern == watchPattern || r.pattern == logPattern:
-		ok["content"] = schema{eventStream: schema{"schema": schema{"type": "string"}}}
+	case eventsOf(r.pattern) != nil:
+		ok["content"] = inEvents(eventsOf(r.pattern))
 	case body != nil:
 		ok["content"] = inJSON(body)
 	}
@@ -210,8 +245,12 @@ func success(r route) (status int, body schema) {
 	}
 	last := r.pattern[strings.LastIndex(r.pattern, "/")+1:]
 	switch {
-	case last == "series" || last == "health":
-		return http.StatusOK, enveloped(last, object)
+	case last == "events":
+		return http.StatusOK, enveloped(last, schemaOf[[]event]())
+	case last == "series":
+		return http.StatusOK, enveloped(last, schemaOf[series]())
+	case last == "health":
+		return http.StatusOK, enveloped(last, schemaOf[health]())
 	case r.method == http.MethodDelete:
 		return http.StatusNoContent, nil
 	case r.method == http.MethodPut:

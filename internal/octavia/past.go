@@ -28,12 +28,40 @@ func pastRoutes() []route {
 	}
 }
 
+// The answers of these routes; their schemas are made of these types.
+type (
+	event struct {
+		telemetry.Event
+		Time instant `json:"time"`
+	}
+	series struct {
+		From    instant            `json:"from"`   // of the first point
+		Step    int                `json:"step"`   // seconds between two points
+		Points  int                `json:"points"` // of each column
+		Objects []telemetry.Series `json:"objects"`
+	}
+	health struct {
+		OperatingStatus lb.OperatingStatus `json:"operating_status"`
+		StatusReason    string             `json:"status_reason"`
+		Since           instant            `json:"since"`
+		Probes          []probe            `json:"probes"`
+	}
+	probe struct {
+		telemetry.Probe
+		Time instant `json:"time"`
+	}
+)
+
 func loadBalancerEvents(c *call) error {
 	o, err := loadBalancers.find(c)
 	if err != nil {
 		return err
 	}
-	rest.WriteJSON(c.w, http.StatusOK, map[string]any{"events": c.Past.Events(o.Tree.ID)})
+	all := []event{}
+	for _, e := range c.Past.Events(o.Tree.ID) {
+		all = append(all, event{e, instant{e.Time}})
+	}
+	rest.WriteJSON(c.w, http.StatusOK, map[string]any{"events": all})
 	return nil
 }
 
@@ -44,9 +72,9 @@ func loadBalancerSeries(c *call) error {
 		return err
 	}
 	from, all := c.Past.Series(o.Tree, time.Now())
-	rest.WriteJSON(c.w, http.StatusOK, map[string]any{"series": map[string]any{
-		"from": from, "step": int(telemetry.Step / time.Second), "points": telemetry.Points, "objects": all,
-	}})
+	rest.WriteJSON(c.w, http.StatusOK, map[string]any{
+		"series": series{instant{from}, int(telemetry.Step / time.Second), telemetry.Points, all},
+	})
 	return nil
 }
 
@@ -56,10 +84,10 @@ func memberHealth(c *call) error {
 	if err != nil {
 		return err
 	}
-	status := o.Observed.Status[o.base.ID]
-	rest.WriteJSON(c.w, http.StatusOK, map[string]any{"health": map[string]any{
-		"operating_status": o.operating(), "status_reason": o.Reason(o.base), "since": status.Since,
-		"probes": c.Past.Probes(o.Tree.ID, o.pool.ID, o.base.ID),
-	}})
+	shown := health{o.operating(), o.Reason(o.base), instant{o.Observed.Status[o.base.ID].Since}, []probe{}}
+	for _, p := range c.Past.Probes(o.Tree.ID, o.pool.ID, o.base.ID) {
+		shown.Probes = append(shown.Probes, probe{p, instant{p.Time}})
+	}
+	rest.WriteJSON(c.w, http.StatusOK, map[string]any{"health": shown})
 	return nil
 }

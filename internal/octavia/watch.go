@@ -66,6 +66,25 @@ func watch(c *call) error {
 // eventStream is the media type of server-sent events.
 const eventStream = "text/event-stream"
 
+// The events of the streams. The name of the last one is never written: it is what an event without a name has.
+const (
+	changedEvent = "changed"
+	resyncEvent  = "resync"
+	droppedEvent = "dropped"
+	messageEvent = "message"
+)
+
+// The data of the events.
+type (
+	balancerChanged struct {
+		LoadBalancerID string `json:"loadbalancer_id"`
+		Version        int64  `json:"version"`
+	}
+	recordsDropped struct {
+		Records uint64 `json:"records"`
+	}
+)
+
 // stream sends events to one client.
 type stream struct {
 	w          http.ResponseWriter
@@ -74,18 +93,26 @@ type stream struct {
 
 func (s stream) tell(changed map[string]int64) error {
 	if changed == nil {
-		return s.send("event: resync\ndata: {}\n\n")
+		return s.sendEvent(resyncEvent, struct{}{})
 	}
 	for _, id := range slices.Sorted(maps.Keys(changed)) {
-		data, err := json.Marshal(map[string]any{"loadbalancer_id": id, "version": changed[id]})
-		if err != nil {
-			return fmt.Errorf("event: %w", err)
-		}
-		if err := s.send(fmt.Sprintf("event: changed\ndata: %s\n\n", data)); err != nil {
+		if err := s.sendEvent(changedEvent, balancerChanged{id, changed[id]}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// sendEvent sends an event with data; without a name it is what clients call a message.
+func (s stream) sendEvent(name string, data any) error {
+	text, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("event: %w", err)
+	}
+	if name == messageEvent {
+		return s.send(fmt.Sprintf("data: %s\n\n", text))
+	}
+	return s.send(fmt.Sprintf("event: %s\ndata: %s\n\n", name, text))
 }
 
 // send writes at once. Connections without deadlines or buffers, as in one process, do without.
