@@ -15,6 +15,8 @@ import (
 
 const (
 	besieging = 500 // connections at a time, over which memory is averaged
+	// maxIdle is what an idle connection may hold.
+	maxIdle = 6 << 10
 	// ofSession is for what one connection has beside buffers: session, exchange, upstream, their places in tables.
 	ofSession = int64(unsafe.Sizeof(session{})+unsafe.Sizeof(exchange{})+unsafe.Sizeof(upstream{})) + 1<<10
 	// ofHead is what is kept of the longest head that is not complete: its bytes, in memory that was doubled as they came, and its fields.
@@ -37,6 +39,7 @@ type siege struct {
 }
 
 var sieges = []siege{
+	{name: "idle after a request", says: get, clients: 4000, limit: maxIdle},
 	{name: "head that has begun", says: "GET / HTTP/1.1\r\nHost:", limit: ofSession},
 	{name: "head of almost 16 KiB", says: get[:len(get)-2] + "X: " + strings.Repeat("x", 8000), then: strings.Repeat("x", 8000), limit: ofSession + ofHead},
 	{name: "head with many fields", says: get[:len(get)-2] + strings.Repeat("X: x\r\n", h1.MaxFields-2), limit: ofSession + ofHead},
