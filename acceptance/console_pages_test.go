@@ -18,42 +18,48 @@ type consolePage struct {
 	act        func(*browser)
 }
 
-// consolePages are all of them, with a load balancer mylb that has a listener, a pool, members and a health monitor.
-func consolePages() []consolePage {
-	row := func(steps ...string) func(*browser) {
-		return func(b *browser) {
-			b.press("mylb")
-			b.seeIn("#balancers", "Provider")
-			for _, tab := range steps {
-				b.pressIn(`//div[@role="tablist"]`, tab)
-			}
+// row expands a load balancer in the list, and shows tabs of it one after the other.
+func row(name string, tabs ...string) func(*browser) {
+	return func(b *browser) {
+		b.press(name)
+		b.seeIn("#balancers", "Provider")
+		for _, tab := range tabs {
+			b.pressIn(`//div[@role="tablist"]`, tab)
+		}
+		b.retry("for the page to be calm", calm)
+	}
+}
+
+// then presses one thing after the other.
+func then(first func(*browser), presses ...string) func(*browser) {
+	return func(b *browser) {
+		first(b)
+		for _, words := range presses {
+			b.press(words)
 			b.retry("for the page to be calm", calm)
 		}
 	}
-	then := func(first func(*browser), presses ...string) func(*browser) {
-		return func(b *browser) {
-			first(b)
-			for _, words := range presses {
-				b.press(words)
-				b.retry("for the page to be calm", calm)
-			}
-		}
-	}
-	members := func(b *browser) {
-		row("Pools")(b)
-		b.do("press the count", chromedp.Click(`a[id^="monitor-"]`))
-		b.retry("to see members", `!!document.querySelector("table.members")`)
-	}
-	return []consolePage{
+}
+
+// members shows those of mylb's pool.
+func members(b *browser) {
+	row("mylb", "Pools")(b)
+	b.do("press the count", chromedp.Click(`a[id^="monitor-"]`))
+	b.retry("to see members", `!!document.querySelector("table.members")`)
+}
+
+// consolePages are all of them, with a load balancer mylb that has a listener, a pool, members and a health monitor.
+func consolePages() []consolePage {
+	return append([]consolePage{
 		{"dashboard", "/", nil},
 		{"create", "/", then(func(*browser) {}, "Create …")},
 		{"balancers", "/load-balancers", nil},
 		{"balancers-filtered", "/load-balancers?q=nothing-like-it", nil},
 		{"balancer-create", "/load-balancers", then(func(*browser) {}, "Create a Load Balancer")},
 		{"balancer-create-page", "/load-balancers/new", nil},
-		{"balancer-details", "/load-balancers", row()},
-		{"balancer-listeners", "/load-balancers", row("Listeners")},
-		{"balancer-pools", "/load-balancers", row("Pools")},
+		{"balancer-details", "/load-balancers", row("mylb")},
+		{"balancer-listeners", "/load-balancers", row("mylb", "Listeners")},
+		{"balancer-pools", "/load-balancers", row("mylb", "Pools")},
 		{"balancer-members", "/load-balancers", members},
 		{"balancer-menu", "/load-balancers", then(func(*browser) {}, "Actions of mylb")},
 		{"balancers-selected", "/load-balancers", func(b *browser) {
@@ -62,19 +68,19 @@ func consolePages() []consolePage {
 		}},
 		{"balancer-modify", "/load-balancers", then(func(*browser) {}, "Actions of mylb", "Modify Load Balancer")},
 		{"balancer-delete", "/load-balancers", then(func(*browser) {}, "Actions of mylb", "Delete")},
-		{"listener-create", "/load-balancers", then(row("Listeners"), "Create a Listener")},
-		{"listener-refused", "/load-balancers", then(row("Listeners"), "Create a Listener", "Create")},
-		{"pool-create", "/load-balancers", then(row("Pools"), "Create a Pool")},
-		{"pool-modify", "/load-balancers", then(row("Pools"), "Modify pool mylb-pool")},
-		{"pool-members", "/load-balancers", then(row("Pools"), "Modify members of pool mylb-pool", "Edit port and weight of 10.15.25.105")},
-		{"monitor-modify", "/load-balancers", then(row("Pools"), "Modify pool mylb-pool", "Modify health monitor")},
+		{"listener-create", "/load-balancers", then(row("mylb", "Listeners"), "Create a Listener")},
+		{"listener-refused", "/load-balancers", then(row("mylb", "Listeners"), "Create a Listener", "Create")},
+		{"pool-create", "/load-balancers", then(row("mylb", "Pools"), "Create a Pool")},
+		{"pool-modify", "/load-balancers", then(row("mylb", "Pools"), "Modify pool mylb-pool")},
+		{"pool-members", "/load-balancers", then(row("mylb", "Pools"), "Modify members of pool mylb-pool", "Edit port and weight of 10.15.25.105")},
+		{"monitor-modify", "/load-balancers", then(row("mylb", "Pools"), "Modify pool mylb-pool", "Modify health monitor")},
 		{"floating-ips", "/floating-ips", nil},
 		{"floating-ip-create", "/floating-ips", then(func(*browser) {}, "Create a Floating IP")},
 		{"networks", "/networks", nil},
 		{"ports", "/ports", nil},
 		{"servers", "/servers", nil},
 		{"not-found", "/load-balancers/RegionOne/no-such-id", nil},
-	}
+	}, pagesBeyond()...)
 }
 
 // Every page is shown as it should be, light and dark, wide and narrow: nothing in it offends the pages' policy, and nothing is
@@ -86,6 +92,7 @@ func TestConsolePages(t *testing.T) {
 	h := newHost(t, "linux", nil)
 	h.run("poise lab up")
 	h.fillProject()
+	h.fillBeyond()
 	b := h.openBrowser()
 	b.do("open the sign-in", chromedp.Navigate(b.root+"/console/sign-in"), chromedp.WaitVisible("#f-user"))
 	looks(func(name string) { b.picture("sign-in" + name) }, b)
@@ -99,6 +106,9 @@ func TestConsolePages(t *testing.T) {
 			b.retry("for the page to be calm", calm)
 			b.retry(p.name+name+" to fit the screen", `document.documentElement.scrollWidth <= window.innerWidth`)
 			b.picture(p.name + name)
+			if name == "-1280-light" || name == "-390-dark" {
+				b.wantAccessible(p.name + name)
+			}
 		}, b)
 	}
 	b.wantNoComplaints()

@@ -59,13 +59,22 @@ func (s *Server) Begin(ctx context.Context) error {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
+// Account is a cloud of the server's clouds.yaml.
+func (s *Server) Account(name string) (clouds.Cloud, error) {
+	file, err := clouds.Read(filepath.Join(s.data(), clouds.FileName))
+	if err != nil {
+		return clouds.Cloud{}, err
+	}
+	return file.Clouds[name], nil
+}
+
 // Cloud is how a cloud of the server's clouds.yaml is reached, as its user.
 func (s *Server) Cloud(ctx context.Context, name string) (*gophercloud.ProviderClient, gophercloud.EndpointOpts, error) {
-	file, err := clouds.Read(filepath.Join(s.data(), clouds.FileName))
+	account, err := s.Account(name)
 	if err != nil {
 		return nil, gophercloud.EndpointOpts{}, err
 	}
-	auth := file.Clouds[name].Auth
+	auth := account.Auth
 	client, err := openstack.AuthenticatedClient(ctx, gophercloud.AuthOptions{
 		IdentityEndpoint: auth.AuthURL, Username: auth.Username, Password: auth.Password,
 		DomainName: auth.UserDomainName, TenantName: auth.ProjectName,
@@ -75,7 +84,7 @@ func (s *Server) Cloud(ctx context.Context, name string) (*gophercloud.ProviderC
 	}
 	// A restarted server has closed the idle connections.
 	client.HTTPClient = http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Second}}
-	return client, gophercloud.EndpointOpts{Region: file.Clouds[name].RegionName}, nil
+	return client, gophercloud.EndpointOpts{Region: account.RegionName}, nil
 }
 
 // Run runs a command of the program against the server.

@@ -205,7 +205,9 @@ func (c *fakeCloud) list(w http.ResponseWriter, r *http.Request, path string) {
 }
 
 // userOf is who asks.
-func userOf(r *http.Request) string { return strings.TrimPrefix(r.Header.Get("X-Auth-Token"), "token-") }
+func userOf(r *http.Request) string {
+	return strings.TrimPrefix(r.Header.Get("X-Auth-Token"), "token-")
+}
 
 // keyManaging has secrets and containers, which only their owner sees, and takes changes down.
 func (c *fakeCloud) keyManaging(w http.ResponseWriter, r *http.Request) {
