@@ -42,6 +42,7 @@ func pagesBeyond() []consolePage {
 		{"certificate-store", "/certificates", then(func(*browser) {}, "Store a certificate")},
 		{"certificate-bundle", "/certificates", func(b *browser) {
 			b.press("Store a certificate")
+			b.pane("Store a certificate")
 			b.tick("PKCS #12 file")
 			b.see("without a passphrase")
 		}},
