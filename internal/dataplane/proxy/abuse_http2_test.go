@@ -136,6 +136,9 @@ const enoughTurns = 200_000
 
 // TestHTTP2Floods measures what attackers of HTTP/2 hold, and wants others to be served.
 func TestHTTP2Floods(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long")
+	}
 	for _, flood := range floods {
 		t.Run(flood.name, func(t *testing.T) {
 			f := newFortress(t, true)
