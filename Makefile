@@ -57,6 +57,7 @@ bench: packages ## measure speed, against named peers; needs root
 	go run ./bench/udp
 	go run ./bench/provision
 	go run ./bench/api
+	go run ./bench/console
 
 .PHONY: generate
 generate: ## make again what is generated: the console's pages

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -87,4 +88,32 @@ func TestFirstPageIsLight(t *testing.T) {
 		t.Errorf("%d bytes, want at most %d", sum, most)
 	}
 	t.Logf("%d bytes", sum)
+}
+
+// A page costs little, with 100 load balancers; how fast it is, is for bench/console to say.
+func TestPagesAreCheap(t *testing.T) {
+	cloud := newCloud(t)
+	for i := range 100 {
+		cloud.balancer("ann", fmt.Sprintf("lb-%d", i), "a load balancer with a name")
+	}
+	v := signedIn(t, serve(t, cloud), "ann")
+	v.get("/load-balancers")                       // now everything has been read once
+	const pages, most = 20, 100 * time.Millisecond // it is some 5 ms
+	before := processorTime(t)
+	for range pages {
+		v.get("/load-balancers")
+	}
+	if each := (processorTime(t) - before) / pages; each > most {
+		t.Errorf("a page costs %v, want at most %v", each, most)
+	}
+}
+
+// processorTime is what this process has used, with the fake cloud in it.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

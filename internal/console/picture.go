@@ -114,15 +114,15 @@ func (p plan) connect(d *picture) {
 	for _, l := range p.balancer.listeners {
 		d.connect(p, p.balancer.ID, l.ID, l.ID)
 		if len(p.policies) == 0 {
-			d.connect(p, l.ID, l.DefaultPoolID, l.DefaultPoolID)
+			d.connect(p, l.ID, l.DefaultPoolID, p.byDefault(l))
 			continue
 		}
-		d.connect(p, l.ID, otherwise(l), l.DefaultPoolID)
-		d.connect(p, otherwise(l), l.DefaultPoolID, l.DefaultPoolID)
+		d.connect(p, l.ID, otherwise(l), p.byDefault(l))
+		d.connect(p, otherwise(l), l.DefaultPoolID, p.byDefault(l))
 	}
 	for _, y := range p.policies {
-		d.connect(p, y.ListenerID, y.ID, p.onlyBy(y))
-		d.connect(p, y.ID, y.RedirectPoolID, p.onlyBy(y))
+		d.connect(p, y.ListenerID, y.ID, p.byPolicy(y))
+		d.connect(p, y.ID, y.RedirectPoolID, p.byPolicy(y))
 	}
 	for _, o := range p.balancer.pools {
 		for i, m := range p.members[o.ID] {
@@ -135,19 +135,40 @@ func (p plan) connect(d *picture) {
 	}
 }
 
-// onlyBy is the pool of a policy when nothing else leads there, so that the pool's numbers are the policy's; "" otherwise.
-func (p plan) onlyBy(y policy) string {
+// byDefault is what has counted the traffic from a listener to its default pool: the listener, when it has no policies, or
+// the pool, when nothing else leads there; "" when nobody has counted it alone.
+func (p plan) byDefault(l listener) string {
+	switch {
+	case len(l.L7Policies) == 0:
+		return l.ID
+	case p.waysTo(l.DefaultPoolID) == 1:
+		return l.DefaultPoolID
+	}
+	return ""
+}
+
+// byPolicy is the pool of a policy when nothing else leads there, so that the pool's numbers are the policy's; "" otherwise.
+func (p plan) byPolicy(y policy) string {
+	if p.waysTo(y.RedirectPoolID) == 1 {
+		return y.RedirectPoolID
+	}
+	return ""
+}
+
+// waysTo counts what leads to a pool.
+func (p plan) waysTo(poolID string) int {
+	ways := 0
 	for _, l := range p.balancer.listeners {
-		if l.DefaultPoolID == y.RedirectPoolID {
-			return ""
+		if l.DefaultPoolID == poolID {
+			ways++
 		}
 	}
-	for _, other := range p.policies {
-		if other.ID != y.ID && other.RedirectPoolID == y.RedirectPoolID {
-			return ""
+	for _, y := range p.policies {
+		if y.RedirectPoolID == poolID {
+			ways++
 		}
 	}
-	return y.RedirectPoolID
+	return ways
 }
 
 // connect draws a line between two boxes, if both are there; measured is the object whose numbers it shows.

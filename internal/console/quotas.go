@@ -75,10 +75,12 @@ func (c *cloud) used(ctx context.Context, projectID string) (map[string]int, err
 		Rules   []reference `json:"rules"`
 	}
 	used := map[string]int{}
-	for name, plural := range map[string]string{
-		"loadbalancer": "loadbalancers", "listener": "listeners", "pool": "pools", "healthmonitor": "healthmonitors", "l7policy": "l7policies",
+	for name, what := range map[string]struct{ plural, fields string }{
+		"loadbalancer": {"loadbalancers", "id"}, "listener": {"listeners", "id"}, "pool": {"pools", "members"},
+		"healthmonitor": {"healthmonitors", "id"}, "l7policy": {"l7policies", "rules"},
 	} {
-		all, err := list[counted](ctx, c, loadBalancing, plural+"?project_id="+url.QueryEscape(projectID), plural)
+		query := "?fields=" + what.fields + "&project_id=" + url.QueryEscape(projectID)
+		all, err := list[counted](ctx, c, loadBalancing, what.plural+query, what.plural)
 		if err != nil {
 			return nil, err
 		}

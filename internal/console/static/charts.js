@@ -8,7 +8,7 @@ const paint = (name) => getComputedStyle(document.documentElement).getPropertyVa
 // Each chart: its title, the unit of its axis, and its lines by the names of the series' columns.
 const sheets = [
   { title: "Each second", lines: [["Connections", "connections", "--busy", 1], ["Requests", "requests", "--ok", 1], ["Errors", "errors", "--bad", 1]] },
-  { title: "Mbit/s", lines: [["In", "bytes_in", "--warn", 8e-6], ["Out", "bytes_out", "--busy", 8e-6]] },
+  { title: "Bits each second", lines: [["In", "bytes_in", "--warn", 8], ["Out", "bytes_out", "--busy", 8]] },
 ];
 
 async function chart(place) {
@@ -60,10 +60,15 @@ function options(width, sheet) {
   };
 }
 
-// short is a number with three digits at most.
+// short is a number with three digits that count, and a prefix of thousands.
 function short(n) {
-  if (n >= 1000) return Number((n / 1000).toPrecision(3)) + "k";
-  return String(Number(n.toPrecision(3)));
+  let prefix = "";
+  for (const larger of ["k", "M", "G", "T"]) {
+    if (n < 999.5) break;
+    n /= 1000;
+    prefix = larger;
+  }
+  return Number(n.toPrecision(3)) + prefix;
 }
 
 // charts draws those that are on the page, and forgets those that are no longer.
