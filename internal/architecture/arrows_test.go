@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"internal/dataplane/proxyproto": {"internal/dataplane", "internal/dataplane/tlsconf"},
 	"internal/dataplane/exposition": {"internal/dataplane"},
 	"internal/dataplane/h1":         {},
+	"internal/dataplane/h2":         {"internal/dataplane/h1"},
 	"internal/dataplane/l7": {
 		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",
 		"internal/dataplane/tlsconf", "internal/dataplane/h1",
@@ -36,7 +37,7 @@ var arrows = map[string][]string{
 	},
 	"internal/dataplane/proxy": {
 		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",
-		"internal/dataplane/tlsconf", "internal/dataplane/h1", "internal/dataplane/l7", "internal/dataplane/gateway",
+		"internal/dataplane/tlsconf", "internal/dataplane/h1", "internal/dataplane/h2", "internal/dataplane/l7", "internal/dataplane/gateway",
 		"internal/dataplane/proxyproto", "internal/dataplane/exposition",
 	},
 

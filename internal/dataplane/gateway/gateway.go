@@ -1,5 +1,5 @@
-// Package gateway serves with goroutines, through net/http, what event loops do not: clients that speak HTTP/2, listeners with
-// pools whose members may, and PROMETHEUS listeners.
+// Package gateway serves with goroutines, through net/http, what event loops do not: listeners with pools whose members may
+// speak HTTP/2, and PROMETHEUS listeners.
 //
 // A connection that was accepted elsewhere is given to [Gateway.Serve] and becomes a session. Each of its requests is an exchange:
 // it is written down as a request of HTTP/1.1 and read by h1, so that what came by HTTP/2 is judged by the same rules as any other

@@ -39,9 +39,13 @@ func (l *loop) logRefused(a accepted) {
 // newRecord begins the record of a request whose head is complete.
 func (s *session) newRecord() *accesslog.Record {
 	x := s.x
+	version := "HTTP/1." + strconv.Itoa(x.head.Minor)
+	if s.http2 != nil {
+		version = "HTTP/2.0"
+	}
 	return &accesslog.Record{
 		Method: strings.Clone(x.request.Method), Host: strings.Clone(x.request.Host), Target: strings.Clone(x.request.Path),
-		Version: "HTTP/1." + strconv.Itoa(x.head.Minor),
+		Version: version,
 	}
 }
 

@@ -24,7 +24,11 @@ func (s *session) answer(a *l7.Answer) {
 	case accesslog.NoMember, accesslog.NoPool, accesslog.MemberRefused:
 		s.listener.meter.Errors.Add(1)
 	}
-	s.send(s.setup.site.AppendAnswer(l.message[:0], a, x.method, x.stays))
+	if s.http2 != nil {
+		s.answerHTTP2(a)
+	} else {
+		s.send(s.setup.site.AppendAnswer(l.message[:0], a, x.method, x.stays))
+	}
 	if s.phase != gone {
 		s.endAnswer(a.End)
 	}
@@ -64,12 +68,12 @@ func (s *session) clientFailed(end accesslog.End) {
 func (s *session) endAnswer(end accesslog.End) {
 	stays, requestDone := s.x.stays && s.x.requestDone, s.x.requestDone
 	s.endExchange(end)
-	if stays {
+	if stays && s.http2 == nil {
 		s.phase = awaiting
 		return
 	}
 	s.phase = leaving
-	s.lingers = !requestDone || len(s.in) > 0 || s.side.readable
+	s.lingers = s.http2 == nil && (!requestDone || len(s.in) > 0 || s.side.readable)
 	s.in = nil
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"poise/internal/dataplane"
 	"poise/internal/dataplane/accesslog"
 	"poise/internal/dataplane/balance"
 	"poise/internal/dataplane/h1"
@@ -72,6 +73,9 @@ func (s *session) pick() bool {
 		return false
 	}
 	x.target = target{meter: x.pool.Meters[x.member.Index], address: x.member.Address, tls: x.pool.Config.TLS}
+	if s.http2 != nil && x.pool.Config.Proxy != dataplane.NoProxy {
+		x.target.client = s.http2.conn
+	}
 	if x.target.tls != nil && s.client.TLS != nil {
 		x.target.serverName = s.client.TLS.ServerName
 	}

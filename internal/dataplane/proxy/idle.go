@@ -23,6 +23,7 @@ type target struct {
 	address    netip.AddrPort
 	tls        *dataplane.ClientTLS // nil: plaintext
 	serverName string
+	client     *http2Conn // whose requests the member was told of (PROXY) that come by HTTP/2; nil: all others
 }
 
 // idlePool holds the upstreams of one loop that wait for their next request. Each has a descriptor of the budget beside

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"poise/internal/dataplane/accesslog"
+	"poise/internal/dataplane/h2"
 )
 
 const (
@@ -28,6 +29,7 @@ type loop struct {
 
 	conns         table[conn]
 	sessions      table[session]
+	http2s        table[http2Conn]
 	upstreams     table[upstream]
 	listeners     table[socket]
 	wheel         wheel
@@ -37,6 +39,9 @@ type loop struct {
 	keptSessions  []*session
 	keptExchanges []*exchange
 	keptUpstreams []*upstream
+	keptStreams   []*http2Stream
+	request2      h2.Request  // the one by HTTP/2 whose fields are being read
+	trailers2     h2.Trailers // likewise
 	idleBuffers   [][]byte
 	nowMs         int64 // since the process started, as of the last wait
 	nowNs         int64 // the same
@@ -69,6 +74,7 @@ const (
 	kindWake
 	kindSession
 	kindUpstream
+	kindHTTP2
 
 	kindBits = 3
 )
@@ -151,6 +157,10 @@ func (l *loop) dispatch(e *unix.EpollEvent) {
 		if s := l.sessions.at(place, e.Pad); s != nil {
 			s.onEvent(e.Events)
 		}
+	case kindHTTP2:
+		if c := l.http2s.at(place, e.Pad); c != nil {
+			c.onEvent(e.Events)
+		}
 	case kindUpstream:
 		if u := l.upstreams.at(place, e.Pad); u != nil {
 			u.onEvent(e.Events)
@@ -221,6 +231,9 @@ func (l *loop) release() {
 		f()
 	}
 	for c := range l.conns.all() {
+		c.close(abort, accesslog.Stopped)
+	}
+	for c := range l.http2s.all() {
 		c.close(abort, accesslog.Stopped)
 	}
 	for s := range l.sessions.all() {

@@ -10,7 +10,7 @@ import (
 	"poise/internal/dataplane/l7"
 )
 
-// passOver gives the client's connection to the gateway, which serves with goroutines what loops do not: HTTP/2 to clients or members, and
+// passOver gives the client's connection to the gateway, which serves with goroutines what loops do not: HTTP/2 to members, and
 // metrics. leave makes a connection for goroutines of it. The session is over; its place in the listener's limit is given
 // back when the connection is closed.
 func (s *session) passOver(leave func() (net.Conn, error)) {

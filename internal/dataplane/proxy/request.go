@@ -197,7 +197,7 @@ func (s *session) waiting() *upstream {
 		}
 		own.close(orderly)
 	}
-	if s.x.pool.Config.Proxy != dataplane.NoProxy {
+	if s.x.pool.Config.Proxy != dataplane.NoProxy && s.http2 == nil {
 		return nil
 	}
 	return s.loop.idle.take(s.x.target)

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"poise/internal/dataplane"
 	"poise/internal/dataplane/accesslog"
 	"poise/internal/dataplane/h1"
 	"poise/internal/dataplane/l7"
@@ -103,7 +104,9 @@ func (s *session) passInterim() {
 	if x.answer.Status == 100 {
 		x.head.Expects = false
 	}
-	if x.head.Minor > 0 {
+	if s.http2 != nil {
+		s.http2.interim(&x.answer)
+	} else if x.head.Minor > 0 {
 		message := x.answer.AppendFields(appendStatus(s.loop.message[:0], &x.answer), 0)
 		s.send(append(message, "\r\n"...))
 	}
@@ -136,15 +139,18 @@ func (s *session) beginAnswer(rest []byte) {
 		s.out.streak = spliceAfter
 	}
 	x.pool.Learn(&x.answer, x.member)
+	if s.http2 != nil {
+		s.http2.begin(x.status, s.appendAnswerFields(s.loop.message[:0], h1.SetOf(h1.TransferEncoding)), x.answer.Body())
+		s.send(rest[:n])
+		return
+	}
 	s.send(append(s.appendAnswer(s.loop.message[:0]), rest[:n]...))
 }
 
 // appendAnswer appends the head as the client gets it.
 func (s *session) appendAnswer(dst []byte) []byte {
-	x, site := s.x, s.setup.site
-	dst = appendStatus(dst, &x.answer)
-	dst = x.answer.AppendFields(dst, site.DropResponse(x.pool, &x.answer))
-	dst = site.AppendResponse(dst, x.pool, &x.answer, x.member, x.setCookie)
+	x := s.x
+	dst = s.appendAnswerFields(appendStatus(dst, &x.answer), 0)
 	switch {
 	case !x.stays:
 		dst = append(dst, "Connection: close\r\n"...)
@@ -152,6 +158,13 @@ func (s *session) appendAnswer(dst []byte) []byte {
 		dst = append(dst, "Connection: keep-alive\r\n"...)
 	}
 	return append(dst, "\r\n"...)
+}
+
+// appendAnswerFields appends the fields of the answer, but for those of the connection and those in drop.
+func (s *session) appendAnswerFields(dst []byte, drop h1.Set) []byte {
+	x, site := s.x, s.setup.site
+	dst = x.answer.AppendFields(dst, drop|site.DropResponse(x.pool, &x.answer))
+	return site.AppendResponse(dst, x.pool, &x.answer, x.member, x.setCookie)
 }
 
 // readAnswerBody reads once from the member.
@@ -218,7 +231,7 @@ func (s *session) complete() {
 	switch {
 	case !reusable:
 		u.close(manner(!x.requestDone))
-	case x.pool.Config.Proxy != 0:
+	case x.pool.Config.Proxy != dataplane.NoProxy && s.http2 == nil:
 		u.idleSinceMs = s.loop.nowMs
 		s.own = u
 	default:

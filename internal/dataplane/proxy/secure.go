@@ -76,11 +76,14 @@ func (s *session) shaken(result handshakeResult) {
 	}
 	s.side.secure(s.loop, result.stream)
 	s.phase = awaiting
-	if s.client.TLS.Protocol == "h2" || s.setup.gateway {
+	switch {
+	case s.setup.gateway:
 		s.passOver(func() (net.Conn, error) { return result.stream.leaveLoop() })
-		return
+	case s.client.TLS.Protocol == "h2":
+		s.speakHTTP2()
+	default:
+		s.run()
 	}
-	s.run()
 }
 
 // shake begins the handshake with a member that has just been connected.

@@ -1,5 +1,5 @@
 // Package proxy carries streams in userspace: it accepts connections on the load balancer's addresses and relays TCP, or reads
-// HTTP/1.1 and carries requests, to members. TLS may be on either side.
+// HTTP/1.1 and HTTP/2 and carries requests, to members. TLS may be on either side.
 //
 // An [Engine] runs a few event loops for the whole process; a [Server] is what one load balancer has on them. A
 // connection lives in one loop from its accept to its close and is touched by nothing else, so that no byte waits for
@@ -9,8 +9,9 @@
 // A client of HTTP is a session, a connection to a member an upstream; while a request is under way, its exchange ties the two
 // together, and between two requests upstreams wait in their loop's idle pool for whoever comes next. Heads are read by h1 where they
 // were received, and rewritten once; l7 says where they go. A changed protocol (Upgrade) makes a conn of session and upstream.
-// Handshakes of TLS are made in goroutines (handshake), whatever comes then in the loop (tlsStream). What loops do not do,
-// HTTP/2 above all, is passed on to the gateway.
+// Handshakes of TLS are made in goroutines (handshake), whatever comes then in the loop (tlsStream). A client that speaks HTTP/2
+// (http2Conn) is a session for each of its requests (http2Stream). What loops do not do, HTTP/2 to members above all, is passed on to
+// the gateway.
 //
 // While nothing flows, a connection is its descriptors and some hundred bytes. Buffers and pipes belong to the loops and
 // are lent out only while a receiver is slower than its sender. Small pieces are copied, bulk transfers are spliced
@@ -296,6 +297,11 @@ func (s *Server) Close() {
 	s.states = nil
 	s.engine.onEachLoop(func(l *loop) {
 		for c := range l.conns.all() {
+			if c.listener.server == s {
+				c.close(abort, accesslog.Stopped)
+			}
+		}
+		for c := range l.http2s.all() {
 			if c.listener.server == s {
 				c.close(abort, accesslog.Stopped)
 			}

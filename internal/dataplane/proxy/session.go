@@ -27,11 +27,12 @@ type session struct {
 	setup     *setup // of the request at hand, or of the last one
 	client    l7.Client
 	side      side
-	x         *exchange  // the request at hand, from its first byte; nil between two
-	handshake *handshake // nil: none is under way
-	own       *upstream  // waits for this session's next request only, as its member was told who the client is; nil: none
-	in        []byte     // was read and is not used yet: a part of a head, or requests that follow the one at hand
-	out       direction  // what the client has not taken yet
+	http2     *http2Stream // the session is one request of a connection of HTTP/2; nil: it is a connection
+	x         *exchange    // the request at hand, from its first byte; nil between two
+	handshake *handshake   // nil: none is under way
+	own       *upstream    // waits for this session's next request only, as its member was told who the client is; nil: none
+	in        []byte       // was read and is not used yet: a part of a head, or requests that follow the one at hand
+	out       direction    // what the client has not taken yet
 
 	bytesIn    uint64 // read, and not in the meters yet
 	bytesOut   uint64 // likewise passed on
@@ -228,6 +229,11 @@ func (l *loop) dismiss(server *Server) {
 			s.close(orderly, "")
 		}
 	}
+	for c := range l.http2s.all() {
+		if c.listener.server == server && c.listener.removed.Load() {
+			c.goAway()
+		}
+	}
 }
 
 // close ends the connection and gives back everything that it holds. Where a request is under way, end says why that ended.
@@ -245,8 +251,11 @@ func (s *session) close(how manner, end accesslog.End) {
 	}
 	s.out.release(l)
 	l.sessions.remove(s.place)
+	ofHTTP2 := s.http2 != nil
 	l.keepSession(s)
-	ln.left(l)
+	if !ofHTTP2 {
+		ln.left(l)
+	}
 }
 
 // dropOwn closes the upstream that waits for this session only.

@@ -14,9 +14,9 @@ const broken = unix.EPOLLERR | unix.EPOLLHUP
 
 // side is one socket of a connection. Readiness is edge-triggered: it holds until a call says otherwise.
 type side struct {
-	activeMs int64      // when bytes last came from there or went there; while connecting, since when
-	stream   *tlsStream // nil: plaintext
-	fd       int32      // -1: none
+	activeMs int64  // when bytes last came from there or went there; while connecting, since when
+	stream   stream // nil: plaintext
+	fd       int32  // -1: none
 	watched  uint32
 	readable bool
 	writable bool
@@ -24,6 +24,19 @@ type side struct {
 	urgent   bool // the peer has sent an urgent byte: a read ends before it, and a splice never gets past it
 	eof      bool // the end was read
 	shut     bool // our end was said, though ciphertext may wait before it
+}
+
+// stream is what stands between a side and its socket: TLS, or HTTP/2, of whose connection a stream is one. [tlsStream] says what the methods
+// do.
+type stream interface {
+	ready(ended bool)
+	read(p []byte) (int, syscall.Errno)
+	write(p []byte) (int, syscall.Errno)
+	flush() syscall.Errno
+	pending() bool
+	truncated() bool
+	closeNotify()
+	release()
 }
 
 // note takes what epoll says.
@@ -120,7 +133,7 @@ func (s *side) write(l *loop, p []byte) (int, syscall.Errno) {
 	var errno syscall.Errno
 	if s.stream != nil {
 		n, errno = s.stream.write(p)
-		s.writable = !s.stream.pending()
+		s.writable = n == len(p) && !s.stream.pending()
 	} else {
 		n, errno = write(s.fd, p)
 	}
@@ -152,7 +165,9 @@ func (s *side) close(how manner) {
 		}
 		s.stream.release()
 	}
-	closeSocket(s.fd, bool(how))
+	if s.fd >= 0 {
+		closeSocket(s.fd, bool(how))
+	}
 }
 
 // readFailed makes "nothing there" a state and leaves only real errors.
@@ -190,6 +205,9 @@ func (s *side) watch(l *loop, events uint32, kind int, place uint32, generation 
 
 // needs are the events that are missing. Room for writing is of interest only to a peer that was slow once.
 func (s *side) needs() uint32 {
+	if s.fd < 0 {
+		return 0
+	}
 	events := uint32(readEvents)
 	if !s.writable {
 		events |= unix.EPOLLOUT

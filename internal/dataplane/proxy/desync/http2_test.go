@@ -2,6 +2,8 @@ package desync
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -22,17 +24,66 @@ import (
 	"poise/internal/dataplane/gateway"
 	"poise/internal/dataplane/l7"
 	"poise/internal/dataplane/meter"
+	"poise/internal/dataplane/proxy"
+	"poise/internal/testpki"
 )
 
-// TestHTTP2 sends requests by HTTP/2 to members that speak HTTP/1.1.
+// TestHTTP2 sends requests by HTTP/2 to members that speak HTTP/1.1, through event loops and through the gateway.
 func TestHTTP2(t *testing.T) {
-	for _, c := range http2Cases {
-		t.Run(c.name, func(t *testing.T) {
-			m := startMember(t, paces["at once"], serves)
-			statuses := exchangeHTTP2(t, m, &c)
-			m.stop()
-			checkHTTP2(t, &c, m, statuses)
-		})
+	engine := startEngine(t)
+	pair := testpki.NewAuthority(t, "test").Issue(t, "x", testpki.DNS("x"))
+	certificate := dataplane.Certificate{Chain: pair.Chain, Key: pair.KeyDER(t)}
+	ways := map[string]func(*testing.T, *member) net.Conn{
+		"loops":   func(t *testing.T, m *member) net.Conn { return throughLoops(t, engine, m, certificate) },
+		"gateway": throughGateway,
+	}
+	for way, connect := range ways {
+		for _, c := range http2Cases {
+			t.Run(way+"/"+c.name, func(t *testing.T) {
+				m := startMember(t, paces["at once"], serves)
+				var statuses [2]string
+				t.Run("exchange", func(t *testing.T) { // which ends with its proxy
+					statuses = exchangeHTTP2(connect(t, m), &c)
+				})
+				m.stop()
+				checkHTTP2(t, &c, m, statuses)
+			})
+		}
+	}
+}
+
+// throughLoops connects to a proxy with one listener, which offers HTTP/2, in front of the member.
+func throughLoops(t *testing.T, engine *proxy.Engine, m *member, certificate dataplane.Certificate) net.Conn {
+	t.Helper()
+	server := proxy.New(hostNet{}, slog.New(slog.DiscardHandler), engine)
+	t.Cleanup(server.Close)
+	vip := netip.MustParseAddr("127.0.10.2")
+	listener, pool := configHTTP2(m)
+	listener.Port = freePort(t, vip)
+	listener.TLS = &dataplane.ServerTLS{
+		Certificates: []dataplane.Certificate{certificate}, Handshake: dataplane.Handshake{ALPN: []string{"h2"}},
+	}
+	states := server.Apply(&dataplane.Config{Listeners: []dataplane.Listener{*listener}, Pools: []dataplane.Pool{*pool}}, []netip.Addr{vip})
+	if !states[listener.ID].Listening {
+		t.Fatal(states)
+	}
+	conn, err := tls.Dial("tcp", netip.AddrPortFrom(vip, listener.Port).String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	return conn
+}
+
+func configHTTP2(m *member) (*dataplane.Listener, *dataplane.Pool) {
+	return &dataplane.Listener{
+		ID: "listener", Protocol: dataplane.HTTP, PoolID: "pool",
+		ClientTimeout: silence, MemberTimeout: patience, ConnectTimeout: patience,
+		HTTP: &dataplane.Requests{Insert: []dataplane.Insertion{dataplane.XForwardedFor}},
+	}, &dataplane.Pool{
+		ID: "pool", Algorithm: dataplane.RoundRobin, HTTP: true,
+		Members: []dataplane.Member{{ID: "member", Address: m.addr, Weight: 1}},
 	}
 }
 
@@ -45,17 +96,10 @@ func (unlimited) Give(int64)      {}
 // siteOf is a site with the member alone.
 func siteOf(t *testing.T, m *member) *l7.Site {
 	t.Helper()
-	pool := &dataplane.Pool{
-		ID: "pool", Algorithm: dataplane.RoundRobin, HTTP: true,
-		Members: []dataplane.Member{{ID: "member", Address: m.addr, Weight: 1}},
-	}
+	listener, pool := configHTTP2(m)
 	site, err := l7.New(l7.Parts{
-		Listener: &dataplane.Listener{
-			ID: "listener", Protocol: dataplane.HTTP, PoolID: pool.ID,
-			ClientTimeout: silence, MemberTimeout: patience, ConnectTimeout: patience,
-			HTTP: &dataplane.Requests{Insert: []dataplane.Insertion{dataplane.XForwardedFor}},
-		},
-		Net: hostNet{}, Meter: &meter.Listener{}, Log: &accesslog.Log{},
+		Listener: listener,
+		Net:      hostNet{}, Meter: &meter.Listener{}, Log: &accesslog.Log{},
 		Pools: map[string]*l7.Pool{pool.ID: {
 			Config: pool, Balancer: balance.New(*pool, nil), Meters: []*meter.Member{{}},
 		}},
@@ -66,17 +110,21 @@ func siteOf(t *testing.T, m *member) *l7.Site {
 	return site
 }
 
-// exchangeHTTP2 sends the request and then the sentinel, and returns the statuses of both; "" where there was none.
-func exchangeHTTP2(t *testing.T, m *member, c *http2Case) [2]string {
+// throughGateway connects to a gateway in front of the member.
+func throughGateway(t *testing.T, m *member) net.Conn {
 	t.Helper()
 	g := gateway.New(slog.New(slog.DiscardHandler), unlimited{})
-	defer g.Close(t.Context())
+	t.Cleanup(func() { g.Close(context.Background()) })
 	site := siteOf(t, m)
 	near, far := connected(t)
-	defer near.Close()
+	t.Cleanup(func() { _ = near.Close() })
 	client := &l7.Client{Address: netip.MustParseAddrPort("192.0.2.1:1"), Local: netip.MustParseAddrPort("192.0.2.2:80")}
 	g.Serve(far, client, func() *l7.Site { return site }, nil)
+	return near
+}
 
+// exchangeHTTP2 sends the request and then the sentinel, and returns the statuses of both; "" where there was none.
+func exchangeHTTP2(near net.Conn, c *http2Case) [2]string {
 	conn := newHTTP2Client(near)
 	conn.send(1, c)
 	statuses := [2]string{conn.status(1)}
