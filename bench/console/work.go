@@ -117,7 +117,7 @@ func listener(port int) map[string]any {
 		members = append(members, map[string]any{"address": fmt.Sprintf("10.16.255.%d", i+1), "protocol_port": 8000 + port})
 	}
 	return map[string]any{"protocol": "TCP", "protocol_port": port, "default_pool": map[string]any{
-		"name": "pool", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN", "members": members,
+		"name": fmt.Sprintf("pool-%d", port), "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN", "members": members,
 	}}
 }
 

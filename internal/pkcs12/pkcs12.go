@@ -13,7 +13,9 @@ import (
 // TooSlow says that a bundle asks for more iterations than granted.
 type TooSlow struct{ Granted int }
 
-func (e TooSlow) Error() string { return fmt.Sprintf("It asks for more than %d iterations.", e.Granted) }
+func (e TooSlow) Error() string {
+	return fmt.Sprintf("It asks for more than %d iterations.", e.Granted)
+}
 
 // Decode gives the private key and the certificates of a bundle, the leaf first. A bundle that asks for more than so many
 // iterations of its key derivation is [TooSlow]: OpenSSL writes 2,048, others up to 600,000. Without a bound a bundle of some
