@@ -14,6 +14,9 @@ const (
 	regrowth = 20
 )
 
+// lentShare of the limit, at most, stays free for those who have lent a descriptor: a sixteenth of all want theirs back at once.
+const lentShare = 16
+
 // budget counts the file descriptors that listening sockets, connections and pipes hold, and refuses more than there may be: a process
 // without a free descriptor could not even open its own files.
 type budget struct {
@@ -21,6 +24,8 @@ type budget struct {
 	used     atomic.Int64
 	log      *slog.Logger
 	nextLine atomic.Int64 // Unix time, seconds, from which the next log line may be written
+
+	lent atomic.Int64 // descriptors that clients have given back until their next request
 
 	lowered   atomic.Int64 // the limit at loweredAt, Unix time in ns; it grows from there
 	loweredAt atomic.Int64 // 0: never
@@ -34,6 +39,30 @@ func (b *budget) take(n int64) bool {
 		b.used.Add(-n)
 		return false
 	}
+	return true
+}
+
+// takeNew is take for who comes new: it leaves some for those who have lent theirs and may want them back.
+func (b *budget) takeNew(n int64) bool {
+	kept := min(b.lent.Load(), b.limit/lentShare)
+	if !b.take(n + kept) {
+		return false
+	}
+	b.give(kept)
+	return true
+}
+
+// lend gives a descriptor back until it is needed again; reclaim takes it back, false: there is none.
+func (b *budget) lend() {
+	b.lent.Add(1)
+	b.give(1)
+}
+
+func (b *budget) reclaim() bool {
+	if !b.take(1) {
+		return false
+	}
+	b.lent.Add(-1)
 	return true
 }
 

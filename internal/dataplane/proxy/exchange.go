@@ -63,6 +63,7 @@ func (s *session) beginExchange() {
 		s.x = &exchange{}
 	}
 	s.x.method, s.x.startNs = "GET", l.nowNs
+	s.reclaim()
 }
 
 // pick chooses the member for the request; false: none is usable.
@@ -120,6 +121,7 @@ func (s *session) endExchange(end accesslog.End) {
 	x.toMember.release(l)
 	s.x = nil
 	l.keepExchange(x)
+	s.lend()
 }
 
 // settle adds what the exchange was to the member's meter.

@@ -186,6 +186,34 @@ func TestIdleUpstreamsMakeRoom(t *testing.T) {
 	}
 }
 
+// TestWaitingClientsLendDescriptors has room for fewer connections to members than there are clients: those that wait for their next
+// request need none, and are served one after the other when they come back.
+func TestWaitingClientsLendDescriptors(t *testing.T) {
+	a := httpMember(t, "a", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a") })
+	const clients = 20
+	bench := newBenchOn(t, newBudget(socketDescriptors+clients+clients/lentShare+1, slog.New(slog.DiscardHandler)), a)
+	bench.config.Listeners[0].Protocol = dataplane.HTTP
+	bench.apply()
+	var conns []*net.TCPConn
+	for range clients {
+		conns = append(conns, bench.dial())
+		tell(t, conns[len(conns)-1], get)
+		expectStatus(t, conns[len(conns)-1], http.StatusOK)
+	}
+	for _, conn := range conns {
+		tell(t, conn, get)
+		expectStatus(t, conn, http.StatusOK)
+	}
+}
+
+func expectStatus(t *testing.T, conn net.Conn, want int) {
+	t.Helper()
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || answer.StatusCode != want {
+		t.Fatalf("%v, %v, want %d", answer, err, want)
+	}
+}
+
 // TestNoDescriptorForTheRequest has the kernel refuse a socket: the one request gets a 503, the next is served.
 func TestNoDescriptorForTheRequest(t *testing.T) {
 	bench := newHTTPBench(t, serve(t, "a", func(c *net.TCPConn) {

@@ -127,6 +127,12 @@ func (p *idlePool) makeRoom(n int64) bool {
 	return p.loop.engine.budget.take(n)
 }
 
+// makeRoomForNew does the same for who comes new.
+func (p *idlePool) makeRoomForNew(n int64) bool {
+	p.dropAll()
+	return p.loop.engine.budget.takeNew(n)
+}
+
 func (p *idlePool) afford() bool {
 	if p.spare > 0 {
 		p.spare--

@@ -171,7 +171,7 @@ func (l *loop) accept(s *socket) {
 		if !s.listener.admit() {
 			return
 		}
-		if !l.engine.budget.take(connDescriptors) && !l.idle.makeRoom(connDescriptors) {
+		if !l.engine.budget.takeNew(connDescriptors) && !l.idle.makeRoomForNew(connDescriptors) {
 			s.listener.leave()
 			l.starve(s.listener, errBudget)
 			return

@@ -104,7 +104,7 @@ func (s *session) decide(rest []byte) {
 	case decision.Answer != nil:
 		s.keepInput(rest[n:])
 		s.answer(decision.Answer)
-	case !s.pick():
+	case s.lent || !s.pick(): // there is no descriptor for a member, or no member
 		s.keepInput(rest[n:])
 		s.answer(&l7.Answer{Status: 503, End: accesslog.NoMember})
 	default:
