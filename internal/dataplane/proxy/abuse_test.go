@@ -187,13 +187,22 @@ type bare int
 
 func (b bare) Read(p []byte) (int, error) {
 	n, err := unix.Read(int(b), p)
+	for errors.Is(err, unix.EINTR) { // signal(7): calls on sockets with a timeout are not begun again
+		n, err = unix.Read(int(b), p)
+	}
 	if n == 0 && err == nil {
 		return 0, io.EOF
 	}
 	return max(n, 0), err
 }
 
-func (b bare) Write(p []byte) (int, error) { n, err := unix.Write(int(b), p); return max(n, 0), err }
+func (b bare) Write(p []byte) (int, error) {
+	n, err := unix.Write(int(b), p)
+	for errors.Is(err, unix.EINTR) {
+		n, err = unix.Write(int(b), p)
+	}
+	return max(n, 0), err
+}
 
 // connect makes n connections, with small receive buffers. They end with the test.
 func (f *fortress) connect(n int) []bare {
@@ -214,8 +223,8 @@ func (f *fortress) connect(n int) []bare {
 		all = append(all, bare(fd))
 		err = errors.Join(
 			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<10),
+			unix.Connect(fd, &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}), // with a timeout, signals would end it: signal(7)
 			unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit), unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit),
-			unix.Connect(fd, &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}),
 		)
 		if err != nil {
 			f.t.Fatal(os.NewSyscallError("connect", err))
