@@ -77,14 +77,16 @@ func throughLoops(t *testing.T, engine *proxy.Engine, m *member, certificate dat
 }
 
 func configHTTP2(m *member) (*dataplane.Listener, *dataplane.Pool) {
-	return &dataplane.Listener{
+	listener := dataplane.Listener{
 		ID: "listener", Protocol: dataplane.HTTP, PoolID: "pool",
 		ClientTimeout: silence, MemberTimeout: patience, ConnectTimeout: patience,
 		HTTP: &dataplane.Requests{Insert: []dataplane.Insertion{dataplane.XForwardedFor}},
-	}, &dataplane.Pool{
+	}
+	pool := dataplane.Pool{
 		ID: "pool", Algorithm: dataplane.RoundRobin, HTTP: true,
 		Members: []dataplane.Member{{ID: "member", Address: m.addr, Weight: 1}},
 	}
+	return &listener, &pool
 }
 
 // unlimited is a budget of file descriptors that is never short.
