@@ -62,7 +62,7 @@ bench: packages ## measure speed, against named peers; needs root
 .PHONY: generate
 generate: ## make again what is generated: the console's pages
 	go tool templ generate -path internal/console
-	go tool gofumpt -w internal/console
+	go tool gofumpt -w internal/console/*_templ.go
 
 .PHONY: screenshots
 screenshots: PACKAGES := $(TEST_PACKAGES)

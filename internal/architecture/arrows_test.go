@@ -47,20 +47,21 @@ var arrows = map[string][]string{
 	"internal/fabric/loopback": {"internal/dataplane", "internal/fabric"},
 
 	// The foundations of the APIs.
-	"internal/rest":                  {},
+	"internal/limit":                 {},
+	"internal/rest":                  {"internal/limit"},
 	"internal/metrics":               {"internal/rest", "internal/lb", "internal/dataplane"},
 	"internal/database":              {},
 	"internal/database/databasetest": {"internal/database"},
 
 	// The stream of intent: wire, control with store, node with data plane. Traffic touches none of them.
-	"internal/octavia":     {"internal/lb", "internal/rest", "internal/telemetry", "internal/dataplane/accesslog"},
+	"internal/octavia":     {"internal/lb", "internal/rest", "internal/telemetry", "internal/dataplane/accesslog", "internal/limit"},
 	"internal/telemetry":   {"internal/lb"},
 	"internal/certificate": {"internal/lb", "internal/rest", "internal/dataplane", "internal/pkcs12"},
 	"internal/store":       {"internal/lb", "internal/database"},
 	"internal/link":        {"internal/dataplane", "internal/dataplane/accesslog", "internal/fabric"},
 	"internal/control": {
 		"internal/lb", "internal/store", "internal/link", "internal/dataplane", "internal/dataplane/accesslog", "internal/fabric",
-		"internal/rest", "internal/telemetry",
+		"internal/rest", "internal/telemetry", "internal/limit",
 	},
 	"internal/node": {
 		"internal/link", "internal/dataplane", "internal/dataplane/probe", "internal/dataplane/proxy", "internal/dataplane/datagram",
@@ -76,7 +77,7 @@ var arrows = map[string][]string{
 	// Clients: the public APIs and the files of a user, nothing of the server.
 	"internal/config":  {},
 	"internal/clouds":  {},
-	"internal/console": {"internal/pkcs12"},
+	"internal/console": {"internal/pkcs12", "internal/limit"},
 	"internal/lab":     {"internal/clouds"},
 	"internal/cli":     {"internal/clouds", "internal/config", "internal/lab"},
 
