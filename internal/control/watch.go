@@ -5,12 +5,8 @@ import (
 	"sync"
 )
 
-const (
-	// maxWatchers bounds how many follow the changes at the same time.
-	maxWatchers = 2_000
-	// maxUntold is how many load balancers may wait to be told to one watcher; beyond it, it is told that it missed some.
-	maxUntold = 256
-)
+// maxUntold is how many load balancers may wait to be told to one watcher; beyond it, it is told that it missed some.
+const maxUntold = 256
 
 // watchers are told of every change of a load balancer, of its intent as well as of what became of it. The zero value is
 // ready.
@@ -29,13 +25,13 @@ type watcher struct {
 
 // Watch follows the load balancers of a project, of all projects when projectID is "", until ctx ends. A value of the channel
 // is what has changed since the last one: versions by the load balancers' ids, or nil when there was too much to tell. The
-// channel is closed when the server stops. When too many watch already, it is nil.
+// channel is closed when the server stops; after that it is nil. How many may watch is for the caller to bound.
 func (c *Control) Watch(ctx context.Context, projectID string) <-chan map[string]int64 {
 	w := &watcher{projectID: projectID, untold: make(chan map[string]int64, 1)}
 	all := &c.watchers
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	if all.closed || len(all.all) >= maxWatchers {
+	if all.closed {
 		return nil
 	}
 	if all.all == nil {

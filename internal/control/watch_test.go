@@ -43,15 +43,3 @@ func TestWatch(t *testing.T) {
 		t.Error("somebody begins to watch after the end")
 	}
 }
-
-func TestWatchersAreBounded(t *testing.T) {
-	c := &Control{}
-	for range maxWatchers {
-		if c.Watch(t.Context(), "ours") == nil {
-			t.Fatal("not all that may watch do")
-		}
-	}
-	if c.Watch(t.Context(), "ours") != nil {
-		t.Error("there is no bound")
-	}
-}

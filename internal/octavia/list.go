@@ -116,7 +116,7 @@ func (c *call) listQuery(t attributes) (query, error) {
 	if q.order, err = t.order(in); err != nil {
 		return query{}, err
 	}
-	if q.limit, err = limit(in.Get("limit")); err != nil {
+	if q.limit, err = pageLimit(in.Get("limit")); err != nil {
 		return query{}, err
 	}
 	q.marker = in.Get("marker")
@@ -125,8 +125,8 @@ func (c *call) listQuery(t attributes) (query, error) {
 	return q, nil
 }
 
-// limit reads the size of a page. Octavia lifts the limit for "infinite" and numbers below one; here it is the maximum.
-func limit(s string) (int, error) {
+// pageLimit reads the size of a page. Octavia lifts the limit for "infinite" and numbers below one; here it is the maximum.
+func pageLimit(s string) (int, error) {
 	if s == "" || s == "infinite" {
 		return maxPage, nil
 	}

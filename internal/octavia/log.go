@@ -4,59 +4,29 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"poise/internal/dataplane/accesslog"
 	"poise/internal/lb"
+	"poise/internal/limit"
 )
 
 // logPattern is poise's own route: the access log of a listener from now on, as a stream of server-sent events.
 const logPattern = "/listeners/{id}/log"
 
+// Each follower has a queue of records of its own, some 300 KiB when it is full.
 const (
-	// maxFollowersOfOne and maxFollowers bound how many follow the log of one listener, and logs altogether.
-	maxFollowersOfOne = 8
-	maxFollowers      = 64
+	maxFollowers           = 128 // of all logs together
+	maxFollowersOfProject  = 16
+	maxFollowersOfUser     = 8
+	maxFollowersOfListener = 8 // each one is told of every request by the loop that has served it
 )
 
 // FollowLog follows the access log of a listener until ctx ends; nil when it is not served.
 type FollowLog func(ctx context.Context, loadBalancerID, listenerID string) *accesslog.Follower
 
-// followers counts who follows logs.
-type followers struct {
-	mu    sync.Mutex // guards what follows
-	of    map[string]int
-	all   int
-	ended chan struct{} // closed when the server stops
-	end   sync.Once
-}
-
-func newFollowers() *followers { return &followers{of: map[string]int{}, ended: make(chan struct{})} }
-
-// join says whether one more may follow the log of a listener; who joins leaves.
-func (f *followers) join(listenerID string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.all >= maxFollowers || f.of[listenerID] >= maxFollowersOfOne {
-		return false
-	}
-	f.all++
-	f.of[listenerID]++
-	return true
-}
-
-func (f *followers) leave(listenerID string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.all--
-	if f.of[listenerID]--; f.of[listenerID] == 0 {
-		delete(f.of, listenerID)
-	}
-}
-
 // EndLogs ends the streams of logs, so that the server can stop.
-func (a *API) EndLogs() { a.followers.end.Do(func() { close(a.followers.ended) }) }
+func (a *API) EndLogs() { a.endLogs() }
 
 // followListener sends each record of a listener's access log as an event, whether or not the listener has a file for it. A
 // client that does not keep up is told how many records it has missed.
@@ -65,10 +35,11 @@ func followListener(c *call) error {
 	if err != nil {
 		return err
 	}
-	if !c.followers.join(o.base.ID) {
-		return &refusal{status: http.StatusServiceUnavailable, message: "Too many clients follow this log."}
+	release, err := c.followers.acquire(c.caller, limit.Share{Holder: "listener " + o.base.ID, Max: maxFollowersOfListener})
+	if err != nil {
+		return err
 	}
-	defer c.followers.leave(o.base.ID)
+	defer release()
 	ctx, stop := context.WithCancel(c.r.Context())
 	defer stop()
 	follower := c.FollowLog(ctx, o.Tree.ID, o.base.ID)
@@ -98,7 +69,7 @@ func (c *call) sendLog(follower *accesslog.Follower) {
 				return
 			}
 			err = s.send(": still here\n\n")
-		case <-c.followers.ended:
+		case <-c.logsEnded:
 			return
 		case <-c.r.Context().Done():
 			return

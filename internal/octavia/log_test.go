@@ -92,7 +92,7 @@ func TestFollowLog(t *testing.T) {
 	for range 7 {
 		a.tail("member", url)
 	}
-	if got := a.tail("member", url).StatusCode; got != 503 {
+	if got := a.tail("member", url).StatusCode; got != 429 {
 		t.Errorf("one too many: %d", got)
 	}
 	service.EndLogs()

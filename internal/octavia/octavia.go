@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	"poise/internal/rest"
 )
@@ -40,13 +41,22 @@ type Config struct {
 // API serves the Octavia v2 API.
 type API struct {
 	Config
-	followers *followers
+	watchers, followers streamLimits
+
+	logsEnded chan struct{} // closed by endLogs
+	endLogs   func()
 }
 
 // New makes an API.
 func New(c Config) *API {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
-	return &API{Config: c, followers: newFollowers()}
+	ended := make(chan struct{})
+	return &API{
+		Config:    c,
+		watchers:  newStreamLimits("streams of changes", maxWatchers, maxWatchersOfProject, maxWatchersOfUser),
+		followers: newStreamLimits("streams of access logs", maxFollowers, maxFollowersOfProject, maxFollowersOfUser),
+		logsEnded: ended, endLogs: sync.OnceFunc(func() { close(ended) }),
+	}
 }
 
 // Handler serves the API at the root: whoever mounts it below a prefix strips that prefix. It expects [rest.Frame]

@@ -15,6 +15,10 @@ import (
 const watchPattern = "/watch"
 
 const (
+	maxWatchers          = 2_000 // streams of changes together
+	maxWatchersOfProject = 100
+	maxWatchersOfUser    = 50
+
 	// heartbeat is the pause between two signs of life on a stream, at which the token is looked at as well.
 	heartbeat = 15 * time.Second
 	// eventTimeout bounds how long a client may keep an event from being sent.
@@ -23,7 +27,7 @@ const (
 
 // Watch follows the load balancers of a project, of all projects when projectID is "", until ctx ends. A value of the channel
 // is what has changed since the last one: versions by the load balancers' ids, or nil when there was too much to tell. The
-// channel is nil when too many watch already.
+// channel is nil when the server stops.
 type Watch func(ctx context.Context, projectID string) <-chan map[string]int64
 
 // watch tells of every load balancer that changes or is gone, as an event with its id and version. A client that does not
@@ -33,9 +37,16 @@ func watch(c *call) error {
 	if err != nil {
 		return err
 	}
-	changes := c.Config.Watch(c.r.Context(), project)
+	release, err := c.watchers.acquire(c.caller)
+	if err != nil {
+		return err
+	}
+	defer release()
+	ctx, stop := context.WithCancel(c.r.Context())
+	defer stop()
+	changes := c.Config.Watch(ctx, project)
 	if changes == nil {
-		return &refusal{status: http.StatusServiceUnavailable, message: "Too many clients watch load balancers."}
+		return &refusal{status: http.StatusServiceUnavailable, message: "The server is stopping."}
 	}
 	c.w.Header().Set("Content-Type", eventStream)
 	c.w.Header().Set("Cache-Control", "no-store")

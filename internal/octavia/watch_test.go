@@ -60,7 +60,7 @@ func TestWatchRefuses(t *testing.T) {
 		user, query string
 		status      int
 	}{
-		"too many":          {"member", "", http.StatusServiceUnavailable},
+		"when it stops":     {"member", "", http.StatusServiceUnavailable},
 		"another project's": {"member", "?project_id=somebody-elses", http.StatusForbidden},
 		"without a token":   {"", "", http.StatusUnauthorized},
 	} {
