@@ -17,8 +17,8 @@ import (
 const (
 	// acceptsPerEvent is how many connections a loop takes before it looks at the others it has.
 	acceptsPerEvent = 32
-	// socketDescriptors is what a listening socket accounts for: itself, and the namespace that its network holds open.
-	socketDescriptors = 2
+	// socketDescriptors is what a listening socket accounts for.
+	socketDescriptors = 1
 	// loadSlack is by how many connections, and a quarter, a loop may be ahead of the least busy one before it hands a
 	// new connection over; handing over costs a wake-up.
 	loadSlack = 4

@@ -176,8 +176,11 @@ func (f *Fabric) insert(space *namespace, c card, bridge netlink.Link) error {
 	attrs.MasterIndex = bridge.Attrs().Index
 	veth := netlink.NewVeth(attrs)
 	veth.PeerName, veth.PeerHardwareAddr = c.name, c.mac
-	veth.PeerNamespace = netlink.NsFd(space.fd)
-	switch err := f.bridge.LinkAdd(veth); {
+	err := space.use(func(fd int) error {
+		veth.PeerNamespace = netlink.NsFd(fd)
+		return f.bridge.LinkAdd(veth)
+	})
+	switch {
 	case errors.Is(err, unix.EXFULL):
 		return fmt.Errorf("network %s is full: a bridge takes 1023 ports: %w", c.networkID, err)
 	case err != nil:

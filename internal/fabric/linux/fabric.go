@@ -34,7 +34,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"regexp"
-	"slices"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -99,6 +98,9 @@ func New(ctx context.Context, cfg Config) (*Fabric, error) {
 	if err := f.powerUp(); err != nil {
 		f.release()
 		return nil, err
+	}
+	if others, err := f.spaces.others(); err == nil && len(others) > 0 {
+		f.log.Info("networks of other data directories are on this host; they are left alone", "tags", others)
 	}
 	return f, nil
 }
@@ -259,9 +261,13 @@ func (f *Fabric) removeSpace(r role, id string) error {
 }
 
 func (f *Fabric) prune(ctx context.Context, r role, keep []string) error {
+	kept := map[string]bool{}
+	for _, id := range keep {
+		kept[id] = true
+	}
 	ids, err := f.spaces.list(r)
 	for _, id := range ids {
-		if slices.Contains(keep, id) {
+		if kept[id] {
 			continue
 		}
 		f.log.Info("removing what is no longer wanted", "namespace", f.spaces.name(r, id))

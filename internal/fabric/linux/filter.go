@@ -67,10 +67,11 @@ func (n *namespace) filter(want filters) error {
 //		chain output { the same with oifname }
 //	}
 func (want filters) replace(space *namespace) error {
-	conn, err := nftables.New(nftables.WithNetNSFd(space.fd))
+	conn, err := space.nftables()
 	if err != nil {
-		return fmt.Errorf("nftables: %w", err)
+		return err
 	}
+	defer func() { _ = conn.CloseLasting() }()
 	table := conn.AddTable(&nftables.Table{Name: filterTable, Family: nftables.TableFamilyINet})
 	conn.DelTable(table)
 	if len(want) > 0 {

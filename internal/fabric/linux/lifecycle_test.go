@@ -1,8 +1,11 @@
 package linux
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -222,6 +225,44 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 	if _, err := f.Plug(t.Context(), "lb", nil); err == nil {
 		t.Error("Plug after Close: no error")
+	}
+}
+
+func TestOthersAreNamedAndLeftAlone(t *testing.T) {
+	other := newFabric(t)
+	var log bytes.Buffer
+	f, err := New(t.Context(), Config{Tag: fmt.Sprintf("%x", tags.Add(1)), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error("Close:", err)
+	}
+	if !strings.Contains(log.String(), other.tag) {
+		t.Errorf("the other tag %s is not named: %q", other.tag, log.String())
+	}
+	if diff := cmp.Diff([]string{other.lan.name}, remains(t, other)); diff != "" {
+		t.Errorf("of the other tag (-want +got):\n%s", diff)
+	}
+}
+
+// Frames between tenants' ports are not shown to the rules of the switch's IP layer.
+func TestBridgesPassByTheFirewall(t *testing.T) {
+	f := newFabric(t)
+	for _, name := range []string{"iptables", "ip6tables", "arptables"} {
+		err := f.lan.enter(func() error {
+			value, err := os.ReadFile("/proc/sys/net/bridge/bridge-nf-call-" + name)
+			if errors.Is(err, fs.ErrNotExist) { // no br_netfilter here
+				return nil
+			}
+			if string(value) != "0\n" {
+				err = errors.Join(err, fmt.Errorf("bridge-nf-call-%s is %q", name, value))
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }
 

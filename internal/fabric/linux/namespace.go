@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -34,33 +35,109 @@ const (
 // idPattern is what may become a file name: UUIDs, and names that people give to tests.
 var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 
-// namespace is a network namespace held open.
+// maxWarm is how many namespaces keep their descriptor between two uses. Opening one costs some 5 µs, so that those with
+// traffic are spared it, while the descriptors of thousands of load balancers are left for connections.
+const maxWarm = 128
+
+// namespace is a network namespace. Its descriptor is open while it is used, and a little longer.
 type namespace struct {
-	name string
-	home *namespace // the namespace that threads return to
+	name  string
+	inode uint64     // tells it from another one that gets the same name later
+	home  *namespace // the namespace that threads return to
+	warm  *warm      // nil: the descriptor stays open
 
 	// mu keeps the descriptor from being closed, and its number from being used again, while a thread goes in.
-	mu sync.RWMutex
-	fd int // -1 once closed
+	mu   sync.RWMutex
+	fd   int  // -1: not open
+	gone bool // taken away: it is never opened again
 
 	filtering sync.Mutex // guards filtered
 	filtered  filters    // what is in force; nil: unknown
 }
 
+// use calls do with the namespace's descriptor, which is open until do returns. do must not use the namespace again.
+func (n *namespace) use(do func(fd int) error) error {
+	n.mu.RLock()
+	for n.fd < 0 {
+		n.mu.RUnlock()
+		if err := n.reopen(); err != nil {
+			return err
+		}
+		n.mu.RLock()
+	}
+	defer n.mu.RUnlock()
+	return do(n.fd)
+}
+
+// reopen opens the descriptor again. A namespace that has another one's name by now is gone.
+func (n *namespace) reopen() error {
+	n.mu.Lock()
+	if n.fd < 0 {
+		fd, inode := -1, uint64(0)
+		if !n.gone {
+			var err error
+			if fd, inode, err = openMounted(filepath.Join(directory, n.name)); err != nil {
+				n.mu.Unlock()
+				return err
+			}
+		}
+		if fd >= 0 && inode != n.inode {
+			_ = unix.Close(fd)
+			fd = -1
+		}
+		if fd < 0 {
+			n.mu.Unlock()
+			return fmt.Errorf("namespace %s is gone: %w", n.name, unix.ENETDOWN)
+		}
+		n.fd = fd
+	}
+	n.mu.Unlock()
+	n.warm.add(n)
+	return nil
+}
+
+// warm are the namespaces whose descriptors are open.
+type warm struct {
+	limit int // beside those in use
+	mu    sync.Mutex
+	all   map[*namespace]bool // guarded by mu
+}
+
+func (w *warm) add(n *namespace) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all[n] = true
+	for victim := range w.all { // in no order, so that whoever is used most is rarely hit and soon back
+		if len(w.all) <= w.limit {
+			return
+		}
+		if victim == n || !victim.mu.TryLock() { // in use
+			continue
+		}
+		_ = unix.Close(victim.fd)
+		victim.fd = -1
+		victim.mu.Unlock()
+		delete(w.all, victim)
+	}
+}
+
+func (w *warm) remove(n *namespace) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.all, n)
+}
+
 // enter runs do on a thread that is inside the namespace. do must not start goroutines.
 func (n *namespace) enter(do func() error) error {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	if n.fd < 0 {
-		return fmt.Errorf("namespace %s is gone: %w", n.name, unix.ENETDOWN)
-	}
-	runtime.LockOSThread()
-	if err := unix.Setns(n.fd, unix.CLONE_NEWNET); err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("entering namespace %s: %w", n.name, err)
-	}
-	err := do()
-	return errors.Join(err, n.home.welcome())
+	return n.use(func(fd int) error {
+		runtime.LockOSThread()
+		if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
+			runtime.UnlockOSThread()
+			return fmt.Errorf("entering namespace %s: %w", n.name, err)
+		}
+		err := do()
+		return errors.Join(err, n.home.welcome())
+	})
 }
 
 // welcome brings the thread back to where it came from. A thread that cannot return stays locked, so that it ends with
@@ -85,9 +162,26 @@ func (n *namespace) netlink() (h *netlink.Handle, err error) {
 	return h, nil
 }
 
+// nftables opens an nftables socket in the namespace; the caller closes it (CloseLasting).
+func (n *namespace) nftables() (conn *nftables.Conn, err error) {
+	err = n.use(func(fd int) error {
+		conn, err = nftables.New(nftables.WithNetNSFd(fd), nftables.AsLasting())
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("nftables in %s: %w", n.name, err)
+	}
+	return conn, nil
+}
+
+// close closes the descriptor for good.
 func (n *namespace) close() {
+	if n.warm != nil {
+		n.warm.remove(n)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.gone = true
 	if n.fd >= 0 {
 		_ = unix.Close(n.fd)
 		n.fd = -1
@@ -98,9 +192,10 @@ func (n *namespace) close() {
 type namespaces struct {
 	prefix string
 	home   *namespace
+	warm   *warm
 
-	mu   sync.Mutex
-	open map[string]*namespace // by name; guarded by mu
+	mu    sync.Mutex
+	known map[string]*namespace // by name; guarded by mu
 }
 
 func newNamespaces(prefix string) (*namespaces, error) {
@@ -113,7 +208,7 @@ func newNamespaces(prefix string) (*namespaces, error) {
 	}
 	home := &namespace{name: "host", fd: fd}
 	home.home = home
-	return &namespaces{prefix: prefix, home: home, open: map[string]*namespace{}}, nil
+	return &namespaces{prefix: prefix, home: home, warm: &warm{limit: maxWarm, all: map[*namespace]bool{}}, known: map[string]*namespace{}}, nil
 }
 
 // shareDirectory makes /run/netns a shared mount point, so that every mount namespace of the host sees the
@@ -183,22 +278,26 @@ func (s *namespaces) find(r role, id string) (*namespace, error) {
 	}
 	name := s.name(r, id)
 	s.mu.Lock()
-	space := s.open[name]
+	space := s.known[name]
 	s.mu.Unlock()
 	if space != nil {
 		return space, nil
 	}
-	fd, err := openMounted(filepath.Join(directory, name))
+	fd, inode, err := openMounted(filepath.Join(directory, name))
 	if fd < 0 || err != nil {
 		return nil, err
 	}
-	space = &namespace{name: name, home: s.home, fd: fd}
+	space = &namespace{name: name, inode: inode, home: s.home, fd: fd}
+	if r != roleSwitch {
+		space.warm = s.warm
+		s.warm.add(space)
+	}
 	if err := space.enter(func() error { return furnish(r) }); err != nil {
 		space.close()
 		return nil, err
 	}
 	s.mu.Lock()
-	s.open[name] = space
+	s.known[name] = space
 	s.mu.Unlock()
 	return space, nil
 }
@@ -207,20 +306,25 @@ func (s *namespaces) find(r role, id string) (*namespace, error) {
 const nsfsMagic = 0x6e736673
 
 // openMounted opens a bind-mounted namespace; -1 stands for none, or for a file that a crash left without its mount.
-func openMounted(path string) (int, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+func openMounted(path string) (fd int, inode uint64, err error) {
+	fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return -1, nil
+		return -1, 0, nil
 	}
 	if err != nil {
-		return -1, fmt.Errorf("namespace %s: %w", path, err)
+		return -1, 0, fmt.Errorf("namespace %s: %w", path, err)
 	}
-	var stat unix.Statfs_t
-	if err := unix.Fstatfs(fd, &stat); err != nil || stat.Type != nsfsMagic {
+	var system unix.Statfs_t
+	var file unix.Stat_t
+	err = unix.Fstatfs(fd, &system)
+	if err == nil {
+		err = unix.Fstat(fd, &file)
+	}
+	if err != nil || system.Type != nsfsMagic {
 		_ = unix.Close(fd)
-		return -1, err
+		return -1, 0, err
 	}
-	return fd, nil
+	return fd, file.Ino, nil
 }
 
 // create makes an empty namespace and gives it a name.
@@ -265,8 +369,8 @@ func (s *namespaces) remove(r role, id string) error {
 	}
 	name := s.name(r, id)
 	s.mu.Lock()
-	space := s.open[name]
-	delete(s.open, name)
+	space := s.known[name]
+	delete(s.known, name)
 	s.mu.Unlock()
 	if space != nil {
 		space.close()
@@ -298,13 +402,27 @@ func (s *namespaces) list(r role) ([]string, error) {
 	return ids, nil
 }
 
+// switchPattern is the name of any poise's switch.
+var switchPattern = regexp.MustCompile(`^poise-([0-9a-f]{1,6})-switch$`)
+
+// others are the tags of the other poises that have, or have left, namespaces here.
+func (s *namespaces) others() (tags []string, err error) {
+	entries, err := os.ReadDir(directory)
+	for _, e := range entries {
+		if m := switchPattern.FindStringSubmatch(e.Name()); m != nil && e.Name() != s.name(roleSwitch, "") {
+			tags = append(tags, m[1])
+		}
+	}
+	return tags, err
+}
+
 // close closes the descriptors and leaves the namespaces alone.
 func (s *namespaces) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, space := range s.open {
+	for _, space := range s.known {
 		space.close()
 	}
-	clear(s.open)
+	clear(s.known)
 	s.home.close()
 }

@@ -27,10 +27,11 @@ const ruleTable = "poise"
 // apply replaces the rules in one transaction, and then forgets the connections that the rules in force would not
 // have made: those of a floating IP that has moved must not go on to where it was. A nil translation removes all.
 func (t *translation) apply(space *namespace) error {
-	conn, err := nftables.New(nftables.WithNetNSFd(space.fd))
+	conn, err := space.nftables()
 	if err != nil {
-		return fmt.Errorf("nftables: %w", err)
+		return err
 	}
+	defer func() { _ = conn.CloseLasting() }()
 	// To delete a table that does not exist is an error, to add one that does is not.
 	table := conn.AddTable(&nftables.Table{Name: ruleTable, Family: nftables.TableFamilyIPv4})
 	conn.DelTable(table)
