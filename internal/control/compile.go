@@ -31,7 +31,7 @@ type compilation struct {
 // compile turns a load balancer's tree into what its data plane serves.
 func compile(t *lb.LoadBalancer, ring *keyring, left map[string]string) dataplane.Config {
 	c := compilation{tree: t, ring: ring, left: left}
-	config := dataplane.Config{LoadBalancerID: t.ID, Generation: t.Generation}
+	config := dataplane.Config{LoadBalancerID: t.ID, ProjectID: t.ProjectID, Generation: t.Generation}
 	if !t.AdminStateUp {
 		return config
 	}

@@ -16,7 +16,8 @@ import (
 // the Config, with one exception: a disabled member stays (see [Member.Disabled]) so that its state is kept.
 type Config struct {
 	LoadBalancerID string
-	Generation     int64 // the generation of the intent that this was compiled from
+	ProjectID      string // whose share of what the node has it uses
+	Generation     int64  // the generation of the intent that this was compiled from
 	Listeners      []Listener
 	Pools          []Pool
 }

@@ -140,14 +140,15 @@ func (s *service) health() []dataplane.Health {
 
 // keepLogs has those access logs written to files whose listeners want it.
 func (s *service) keepLogs(sink *accesslog.Sink) {
-	for _, l := range s.config.Load().Listeners {
+	config := s.config.Load()
+	for _, l := range config.Listeners {
 		log := s.logOf(l.ID)
 		switch {
 		case log == nil: // the listener could not be made
 		case l.AccessLog:
-			log.Keep(sink)
+			log.Keep(sink, config.ProjectID)
 		default:
-			log.Keep(nil)
+			log.Keep(nil, "")
 		}
 	}
 }

@@ -75,7 +75,8 @@ type Log struct {
 
 	mu        sync.Mutex // guards what follows
 	followers map[*Follower]struct{}
-	sink      *Sink // nil: the log has no file
+	sink      *Sink  // nil: the log has no file
+	projectID string // whose share of the sink it uses
 }
 
 // Follower gets the records of a log from the moment it begins to follow.
@@ -92,7 +93,7 @@ func (l *Log) Write(r Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.sink != nil {
-		l.sink.take(r)
+		l.sink.take(l.projectID, r)
 	}
 	for f := range l.followers {
 		select {
@@ -124,11 +125,12 @@ func (l *Log) leave(f *Follower) {
 	l.look()
 }
 
-// Keep has the records written to the listener's file from now on; with nil they are not.
-func (l *Log) Keep(sink *Sink) {
+// Keep has the records written to the listener's file from now on, within the project's share of what the sink has; with nil
+// they are not.
+func (l *Log) Keep(sink *Sink, projectID string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sink = sink
+	l.sink, l.projectID = sink, projectID
 	l.look()
 }
 

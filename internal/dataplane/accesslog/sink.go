@@ -1,31 +1,37 @@
 package accesslog
 
 import (
-	"bufio"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
-	"strings"
 	"sync/atomic"
+	"time"
+)
+
+// What all access logs together may have. Each limit is shared: while it is reached, the project that has most gives way.
+const (
+	// maxQueued records wait to be written; further ones are dropped and counted.
+	maxQueued = 16_384
+	// maxFileBytes is how large a listener's file grows before it takes the place of the one before.
+	maxFileBytes = 64 << 20
+	// maxTotalBytes is how much all files together may have.
+	maxTotalBytes = 1 << 30
+	// leastFileBytes is what each file counts beside its size, so that very many small ones find their end too.
+	leastFileBytes = 64 << 10
+	// maxOpenFiles are kept open at the same time.
+	maxOpenFiles = 64
 )
 
 const (
-	// maxQueued records wait to be written; further ones are dropped and counted.
-	maxQueued = 8192
-	// maxFileBytes is how large a listener's file grows before it takes the place of the one before.
-	maxFileBytes = 64 << 20
-	// maxTotalBytes is how much all files together may have; those that were written to longest ago are removed.
-	maxTotalBytes = 1 << 30
-	// maxOpenFiles are kept open at the same time.
-	maxOpenFiles = 64
+	// turnRecords of one project are written before it is the next one's turn.
+	turnRecords = 256
+	// lossPause is the least time between two lines of the server's log about records that were lost.
+	lossPause = time.Minute
 )
 
 const (
@@ -34,48 +40,64 @@ const (
 )
 
 // Sink writes the logs of any number of listeners to files in one directory, as lines of JSON: <listener id>.jsonl, and
-// <listener id>.jsonl.1 with what came before.
+// <listener id>.jsonl.1 with what came before. Listeners belong to projects, which share what there is of the queue, the open
+// files and the disk: one that writes much cannot take what others need.
 type Sink struct {
 	directory string
 	log       *slog.Logger
-	queue     chan Record
+	queue     *queue
 	dropped   atomic.Uint64
 	limits    limits
 
 	// Of Run alone.
 	open    map[string]*file // by listener
-	failing bool             // the last record could not be written
+	uses    uint64           // counts the uses of files, to know which one was used longest ago
+	disk    disk
+	failing bool // the last record could not be written
+
+	lossSaid atomic.Int64 // when the log last said that records were lost, in ns since 1970
 }
 
-type limits struct{ file, total int64 }
+type limits struct {
+	file, least, total int64 // bytes
+	open               int
+}
 
 // NewSink makes a sink; nothing is written before [Sink.Run].
 func NewSink(directory string, log *slog.Logger) *Sink {
+	return newSink(directory, log, limits{maxFileBytes, leastFileBytes, maxTotalBytes, maxOpenFiles})
+}
+
+func newSink(directory string, log *slog.Logger, l limits) *Sink {
 	return &Sink{
-		directory: directory, log: log, queue: make(chan Record, maxQueued), open: map[string]*file{},
-		limits: limits{maxFileBytes, maxTotalBytes},
+		directory: directory, log: log, queue: newQueue(maxQueued), limits: l, open: map[string]*file{},
+		disk: disk{directory: directory, limit: l.total, least: l.least},
 	}
 }
 
 // Dropped is how many records were not written: there were too many, or the disk took none.
 func (s *Sink) Dropped() uint64 { return s.dropped.Load() }
 
-// take queues a record. It never blocks.
-func (s *Sink) take(r Record) {
-	select {
-	case s.queue <- r:
-	default:
-		s.dropped.Add(1)
+// take queues a record of a project's listener. It never blocks.
+func (s *Sink) take(projectID string, r Record) {
+	loser, lost := s.queue.add(projectID, r)
+	if !lost {
+		return
+	}
+	s.dropped.Add(1)
+	now, said := time.Now().UnixNano(), s.lossSaid.Load()
+	if now-said > int64(lossPause) && s.lossSaid.CompareAndSwap(said, now) {
+		s.log.Warn("access logs: records are lost, more come than the disk takes", "project", loser, "lost", s.dropped.Load())
 	}
 }
 
 // Run writes until ctx ends, and then what waits.
 func (s *Sink) Run(ctx context.Context) error {
 	defer s.closeAll()
+	s.disk.scan()
 	for {
 		select {
-		case r := <-s.queue:
-			s.write(r)
+		case <-s.queue.ready:
 			s.drain()
 		case <-ctx.Done():
 			s.drain()
@@ -84,10 +106,17 @@ func (s *Sink) Run(ctx context.Context) error {
 	}
 }
 
-// drain writes what waits, and has the files get it.
+// drain writes what waits, the projects in turns, and has the files get it.
 func (s *Sink) drain() {
-	for range len(s.queue) { // what comes meanwhile comes in the next round
-		s.write(<-s.queue)
+	for left := maxQueued; left > 0; { // then the files get it, also when there is always more
+		projectID, records := s.queue.next(turnRecords)
+		if len(records) == 0 {
+			break
+		}
+		left -= len(records)
+		for _, r := range records {
+			s.write(projectID, r)
+		}
 	}
 	for id, f := range s.open {
 		if err := f.buffer.Flush(); err != nil {
@@ -96,12 +125,19 @@ func (s *Sink) drain() {
 	}
 }
 
-func (s *Sink) write(r Record) {
-	line, err := json.Marshal(r)
+// fileLine is a line of a file. The disk's use is counted by what its first field says.
+type fileLine struct {
+	ProjectID string `json:"project_id"`
+	Record
+}
+
+func (s *Sink) write(projectID string, r Record) {
+	line, err := json.Marshal(fileLine{projectID, r})
 	if err == nil {
 		var f *file
-		if f, err = s.file(r.ListenerID); err == nil {
+		if f, err = s.file(projectID, r.ListenerID); err == nil {
 			err = f.append(append(line, '\n'))
+			s.disk.used += int64(len(line) + 1)
 		}
 	}
 	if err != nil {
@@ -125,28 +161,43 @@ func (s *Sink) failed(id string, err error) {
 }
 
 func (s *Sink) closeAll() {
-	for id, f := range s.open {
-		if err := errors.Join(f.buffer.Flush(), f.Close()); err != nil {
-			s.failed(id, err)
-		}
-		delete(s.open, id)
+	for id := range s.open {
+		s.close(id)
 	}
+}
+
+func (s *Sink) close(id string) {
+	f := s.open[id]
+	if err := errors.Join(f.buffer.Flush(), f.Close()); err != nil {
+		s.failed(id, err)
+	}
+	delete(s.open, id)
 }
 
 // listenerID is what may become a file's name.
 var listenerID = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z-]{0,63}$`)
 
 // file is a listener's open file, with room for another record.
-func (s *Sink) file(id string) (*file, error) {
+func (s *Sink) file(projectID, id string) (*file, error) {
+	if s.disk.used > s.disk.limit {
+		if err := s.makeRoom(); err != nil {
+			return nil, err
+		}
+	}
+	s.uses++
 	f := s.open[id]
 	if f != nil && f.size < s.limits.file {
+		f.used = s.uses
 		return f, nil
 	}
 	if !listenerID.MatchString(id) {
 		return nil, fmt.Errorf("%q cannot name a file", id)
 	}
-	if f != nil || len(s.open) >= maxOpenFiles {
-		s.closeAll()
+	switch {
+	case f != nil:
+		s.close(id)
+	case len(s.open) >= s.limits.open:
+		s.close(s.toClose())
 	}
 	path := filepath.Join(s.directory, id+suffix)
 	if err := s.rotate(path); err != nil {
@@ -156,11 +207,41 @@ func (s *Sink) file(id string) (*file, error) {
 	if err != nil {
 		return nil, fmt.Errorf("access log: %w", err)
 	}
+	if f.size == 0 {
+		s.disk.used += s.limits.least
+	}
+	f.projectID, f.used = projectID, s.uses
 	s.open[id] = f
 	return f, nil
 }
 
-// rotate moves a full file out of the way, and makes room for another.
+// toClose is the listener whose file makes room for another open one: of the project with most open files, the one that was
+// written to longest ago.
+func (s *Sink) toClose() (id string) {
+	count := map[string]int{}
+	for _, f := range s.open {
+		count[f.projectID]++
+	}
+	for other, f := range s.open {
+		chosen := s.open[id]
+		if chosen == nil || count[f.projectID] > count[chosen.projectID] ||
+			count[f.projectID] == count[chosen.projectID] && f.used < chosen.used {
+			id = other
+		}
+	}
+	return id
+}
+
+// makeRoom removes files until the disk's limit is kept.
+func (s *Sink) makeRoom() error {
+	return s.disk.makeRoom(func(listener string) {
+		if s.open[listener] != nil {
+			s.close(listener)
+		}
+	})
+}
+
+// rotate moves a full file out of the way.
 func (s *Sink) rotate(path string) error {
 	if err := os.MkdirAll(s.directory, 0o700); err != nil {
 		return fmt.Errorf("directory of access logs: %w", err)
@@ -170,71 +251,5 @@ func (s *Sink) rotate(path string) error {
 			return fmt.Errorf("full access log: %w", err)
 		}
 	}
-	return s.makeRoom(path)
-}
-
-// makeRoom removes the files that were written to longest ago, until one more fits.
-func (s *Sink) makeRoom(needed string) error {
-	all, total, err := s.files()
-	if err != nil {
-		return err
-	}
-	for _, old := range all {
-		if total+s.limits.file <= s.limits.total {
-			break
-		}
-		if path := filepath.Join(s.directory, old.Name()); path != needed {
-			if err := os.Remove(path); err != nil {
-				return fmt.Errorf("old access log: %w", err)
-			}
-			total -= old.Size()
-		}
-	}
 	return nil
-}
-
-// files are those of the directory, oldest first, and how many bytes they have.
-func (s *Sink) files() (all []fs.FileInfo, bytes int64, err error) {
-	entries, err := os.ReadDir(s.directory)
-	if err != nil {
-		return nil, 0, fmt.Errorf("directory of access logs: %w", err)
-	}
-	for _, entry := range entries {
-		if !strings.HasSuffix(strings.TrimSuffix(entry.Name(), rotated), suffix) {
-			continue
-		}
-		if info, err := entry.Info(); err == nil { // else it is gone already
-			all = append(all, info)
-			bytes += info.Size()
-		}
-	}
-	slices.SortFunc(all, func(a, b fs.FileInfo) int {
-		return cmp.Or(a.ModTime().Compare(b.ModTime()), strings.Compare(a.Name(), b.Name()))
-	})
-	return all, bytes, nil
-}
-
-// file is an open file.
-type file struct {
-	*os.File
-	buffer *bufio.Writer
-	size   int64
-}
-
-func openFile(path string) (*file, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return &file{File: f, buffer: bufio.NewWriter(f), size: info.Size()}, nil
-}
-
-func (f *file) append(line []byte) error {
-	f.size += int64(len(line))
-	_, err := f.buffer.Write(line)
-	return err
 }
