@@ -1,6 +1,7 @@
 package lb_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -292,5 +293,30 @@ func TestGraph(t *testing.T) {
 		if _, err := lb.NewLoadBalancer(test.in, noon); lb.CodeOf(err) != lb.Invalid || err.Error() != test.want {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestExpressionsOfAListener fills a listener with expressions to the limit, and has the sum told to whoever goes beyond.
+func TestExpressionsOfAListener(t *testing.T) {
+	large := ruleOf("PATH", "REGEX", "", "[ab]{0,249}[cd]{0,249}x") // 999 instructions
+	start := change(t, villa(t), policy("http", "y1", reject()), policy("http", "y2", reject()))
+	for i := range 8 {
+		start = change(t, start, l7Rule([]string{"y1", "y2"}[i%2], fmt.Sprint("r", i), large))
+	}
+	start = change(t, start, l7Rule("y1", "small", ruleOf("PATH", "REGEX", "", "^/[a-z]+/")))
+	err := l7Rule("y2", "x", large)(start.Next(at(start.Generation + 1)))
+	var refused *lb.Error
+	if !errors.As(err, &refused) || refused.Code != lb.Invalid || refused.Field != "value" ||
+		!strings.Contains(refused.Message, "may have 8192 instructions together") || !strings.Contains(refused.Message, "have 7999, and this one has 999") {
+		t.Fatalf("got %v", err)
+	}
+	refuse(t, start, map[string]refusal{
+		"a small one made large": {updateRule("y1", "small", large), lb.Invalid, strings.Replace(err.Error(), "have 7999", "have 7992", 1)},
+		"a large one renamed":    {updateRule("y1", "r0", lb.L7RuleAttrs{Common: lb.Common{Name: lb.Some("n")}}), 0, ""},
+		"a plain one":            {l7Rule("y1", "x", ruleOf("PATH", "EQUAL_TO", "", "/")), 0, ""},
+	})
+	tree := change(t, start, func(tree *lb.LoadBalancer) error { return tree.DeleteL7Rule("y2", "r1") }, l7Rule("y1", "x", large))
+	if _, err := tree.Listener("http"); err != nil {
+		t.Error(err)
 	}
 }

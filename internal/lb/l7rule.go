@@ -83,6 +83,9 @@ func (t *LoadBalancer) CreateL7Rule(policyID string, in L7RuleCreate) (*L7Rule, 
 	if living >= MaxL7Rules {
 		return nil, errConflict("", "Too many rules on L7 policy %s", p.ID)
 	}
+	if err := l.checkExpressions(r, 0); err != nil {
+		return nil, err
+	}
 	p.Rules = append(p.Rules, r)
 	t.touch(&t.Object, &l.Object, &p.Object)
 	return r, nil
@@ -97,11 +100,15 @@ func (t *LoadBalancer) UpdateL7Rule(policyID, id string, in L7RuleAttrs) (*L7Rul
 	if in.Value.Null {
 		return nil, errRule("Invalid L7 Rule: L7 rule type requires a value")
 	}
+	before := r.instructions()
 	r.set(in)
 	if r.Type == RuleHostName || r.Type == RulePath || r.Type == RuleFileType {
 		r.Key = ""
 	}
 	if err := r.check(); err != nil {
+		return nil, err
+	}
+	if err := l.checkExpressions(r, before); err != nil {
 		return nil, err
 	}
 	in.apply(&r.Object)
@@ -197,27 +204,77 @@ func (r *L7Rule) check() error {
 	return nil
 }
 
-// maxRegexProgram is how many instructions an expression may be compiled to, its repetitions written out; each byte of a
-// request costs as many steps at worst.
-const maxRegexProgram = 1_000
+// An expression is compiled to instructions, its repetitions written out. Each byte of a request costs as many steps as there are
+// instructions at worst, so both are limited: those of one expression, and those of all expressions of a listener, with
+// which the longest request takes some seconds of one processor (l7 shares it out between load balancers).
+const (
+	maxRegexProgram         = 1_000
+	maxListenerInstructions = 8_192
+)
 
-// checkRegex refuses expressions that cannot be evaluated in time linear in the length of the request, or only with many
-// steps for each byte. Host names are compared without regard to case.
-func (r *L7Rule) checkRegex() error {
+// checkExpressions refuses a rule of the listener, new or changed, that makes all expressions together too large; it had
+// so many instructions before.
+func (l *Listener) checkExpressions(changed *L7Rule, before int) error {
+	own := changed.instructions()
+	if own <= before {
+		return nil
+	}
+	others := 0
+	for _, p := range l.Policies {
+		for _, r := range p.Rules {
+			if r != changed && !r.Deleted && !p.Deleted {
+				others += r.instructions()
+			}
+		}
+	}
+	if others+own <= maxListenerInstructions {
+		return nil
+	}
+	err := errRule(fmt.Sprintf("The regular expressions of a listener's rules may have %d instructions together, as each of them may be "+
+		"compared with every byte of a request: those of listener %s have %d, and this one has %d",
+		maxListenerInstructions, l.ID, others, own))
+	err.Field = "value"
+	return err
+}
+
+// instructions of the rule's expression; 0 when it has none.
+func (r *L7Rule) instructions() int {
+	if r.CompareType != CompareRegex {
+		return 0
+	}
+	program, err := r.compile()
+	if err != nil {
+		return 0
+	}
+	return len(program.Inst)
+}
+
+// compile compiles the expression. Host names are compared without regard to case.
+func (r *L7Rule) compile() (*syntax.Prog, error) {
 	flags := syntax.Perl
 	if r.Type == RuleHostName {
 		flags |= syntax.FoldCase
 	}
 	parsed, err := syntax.Parse(r.Value, flags)
 	if err != nil {
-		return errRule("Unable to parse regular expression: " + strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		return nil, err
 	}
-	if program, err := syntax.Compile(parsed.Simplify()); err != nil || len(program.Inst) > maxRegexProgram {
-		return errRule(fmt.Sprintf("The regular expression is too large: with its repetitions written out it may have %d instructions", maxRegexProgram))
-	}
-	return nil
+	return syntax.Compile(parsed.Simplify())
 }
 
-func errRule(what string) error {
+// checkRegex refuses expressions that cannot be evaluated in time linear in the length of the request, or only with many
+// steps for each byte.
+func (r *L7Rule) checkRegex() error {
+	program, err := r.compile()
+	switch {
+	case err != nil:
+		return errRule("Unable to parse regular expression: " + strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+	case len(program.Inst) <= maxRegexProgram:
+		return nil
+	}
+	return errRule(fmt.Sprintf("The regular expression is too large: with its repetitions written out it may have %d instructions", maxRegexProgram))
+}
+
+func errRule(what string) *Error {
 	return &Error{Code: Invalid, Message: "Error parsing L7Rule: " + what}
 }

@@ -56,6 +56,7 @@ const (
 	NoMember       End = "no member is usable"
 	NoPool         End = "no pool"
 	Denied         End = "denied by policy"
+	RulesExceeded  End = "takes too long to compare with the rules"
 	Redirected     End = "redirected by policy"
 	NotAllowed     End = "client is not in allowed_cidrs"
 	Stopped        End = "load balancer stopped"

@@ -200,7 +200,7 @@ func (x *exchange) refuse(err error) {
 // answer gives one of poise's own answers.
 func (x *exchange) answer(a *l7.Answer) {
 	x.end = a.End
-	if a.End == accesslog.Denied {
+	if a.End == accesslog.Denied || a.End == accesslog.RulesExceeded {
 		x.session.meter.Denied.Add(1)
 	}
 	page := a.Page()

@@ -1,26 +1,20 @@
 package l7
 
 import (
-	"errors"
 	"fmt"
-	"regexp"
 	"regexp/syntax"
 	"strings"
 )
 
-// Evaluation takes time linear in the length of the sample and in that of the compiled expression. An event loop that does
-// it serves others as well, so both are limited: the worst expression takes some 15 ms, usual ones less than a millisecond.
-const (
-	maxSample  = 8 << 10 // bytes of a sample that are looked at: a whole path (h1.MaxTarget)
-	maxProgram = 1000    // instructions of a compiled expression
-	maxSteps   = 1 << 20 // instructions times bytes; long expressions look at the first bytes of a sample only
-)
+// maxProgram is how many instructions a compiled expression may have. Each byte of a sample costs as many steps at worst.
+const maxProgram = 1000
 
 // pattern is a regular expression.
 type pattern struct {
-	expression *regexp.Regexp
-	literal    string // in every sample that matches, so that most others need no evaluation; "": none is known
-	limit      int    // bytes of a sample that are looked at
+	program  *syntax.Prog
+	anchored bool   // it matches at the beginning of a sample only
+	prefix   string // with which every match begins; "": none is known
+	literal  string // in every sample that matches, so that most others need no evaluation; "": none is known
 }
 
 // newPatternTest compiles an expression: to a plain comparison where it is none but in form.
@@ -28,7 +22,6 @@ func newPatternTest(expression string, fold bool) (test, error) {
 	flags := syntax.Perl
 	if fold {
 		flags |= syntax.FoldCase
-		expression = "(?i)" + expression
 	}
 	parsed, err := syntax.Parse(expression, flags)
 	if err != nil {
@@ -42,17 +35,28 @@ func newPatternTest(expression string, fold bool) (test, error) {
 	if plain, ok := plainTest(parsed, fold); ok {
 		return plain, nil
 	}
-	compiled, err := regexp.Compile(expression)
-	if err != nil {
-		return test{}, errors.New("the regular expression cannot be compiled")
-	}
-	limit := min(maxSample, maxSteps/len(program.Inst))
-	return test{compare: matchesPattern, pattern: &pattern{compiled, required(parsed, fold), limit}}, nil
+	p := &pattern{program: program, literal: required(parsed, fold)}
+	p.prefix, _ = program.Prefix()
+	p.anchored = program.StartCond()&syntax.EmptyBeginText != 0
+	return test{compare: matchesPattern, pattern: p}, nil
 }
 
-func (p *pattern) matches(sample string) bool {
-	sample = sample[:min(len(sample), p.limit)]
-	return strings.Contains(sample, p.literal) && p.expression.MatchString(sample)
+// matches evaluates the expression on the whole sample; done is false when the steps of this turn do not suffice: it then goes
+// on with the next call.
+func (p *pattern) matches(sample string, w *work) (matches, done bool) {
+	if w.matcher.pattern == nil {
+		if p.literal != "" {
+			if w.search(sample); !strings.Contains(sample, p.literal) {
+				return false, true
+			}
+		}
+		w.matcher.begin(p, sample)
+	}
+	matches, done = w.matcher.run(w)
+	if done {
+		w.matcher.pattern, w.matcher.sample = nil, ""
+	}
+	return matches, done
 }
 
 // plainTest is the comparison that a literal with or without anchors makes: ^/api is STARTS_WITH.

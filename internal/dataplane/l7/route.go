@@ -18,8 +18,54 @@ type Decision struct {
 }
 
 // Route decides about a request: policies that reject, then those that redirect, then those that choose a pool, then the default
-// pool, then 503 (octavia-dataplane.md §3).
-func (s *Site) Route(r *Request, c *Client) Decision { return s.router.route(r, c) }
+// pool, then 503 (octavia-dataplane.md §3). It is for goroutines: a decision that takes longer than a turn shares one processor
+// with all others of the process, turn by turn, so that the event loops keep theirs.
+func (s *Site) Route(r *Request, c *Client) Decision {
+	if decision, ok := s.Try(r, c); ok {
+		return decision
+	}
+	routing := s.Start(r, c)
+	defer routing.End()
+	for {
+		goroutineTurn <- struct{}{}
+		decision, done := routing.Continue()
+		<-goroutineTurn
+		if done {
+			return decision
+		}
+	}
+}
+
+var goroutineTurn = make(chan struct{}, 1)
+
+// Try is Route where one turn is enough; false: it is not, and the request needs a [Routing].
+func (s *Site) Try(r *Request, c *Client) (d Decision, ok bool) {
+	t := &s.router
+	if len(t.policies) == 0 {
+		return t.fallback, true
+	}
+	samples := t.begin(r, c)
+	d, ok = t.continueWith(samples)
+	t.end(samples)
+	return d, ok
+}
+
+// Routing is a decision that takes more than one turn. It belongs to one goroutine at a time.
+type Routing struct {
+	router  *router
+	samples *samples
+}
+
+// Start begins a decision. Request and client stay as they are, and stay where they are, until End.
+func (s *Site) Start(r *Request, c *Client) *Routing {
+	return &Routing{&s.router, s.router.begin(r, c)}
+}
+
+// Continue spends one turn. A request that takes more than all its turns is refused.
+func (r *Routing) Continue() (d Decision, done bool) { return r.router.continueWith(r.samples) }
+
+// End is called once, whether the decision is known or nobody waits for it any more.
+func (r *Routing) End() { r.router.end(r.samples) }
 
 // router holds the policies in the order in which they are asked.
 type router struct {
@@ -89,41 +135,68 @@ func newPolicy(p *dataplane.Policy, pools map[string]*Pool, samples *sampler) (p
 	return compiled, nil
 }
 
-func (t *router) route(r *Request, c *Client) Decision {
-	if len(t.policies) == 0 {
-		return t.fallback
-	}
+func (t *router) begin(r *Request, c *Client) *samples {
 	s := t.scratch.Get().(*samples)
 	s.begin(r, c)
-	decision := t.decide(s)
+	return s
+}
+
+func (t *router) end(s *samples) {
 	if s.end() {
 		t.scratch.Put(s)
 	}
-	return decision
 }
 
-func (t *router) decide(s *samples) Decision {
-	for i := range t.policies {
-		p := &t.policies[i]
-		if !p.matches(s) {
-			continue
-		}
-		d := Decision{Pool: p.pool, Answer: p.answer, PolicyID: p.id}
-		if p.pool == nil && p.answer == nil {
-			d.Answer = &Answer{Status: p.code, Location: p.prefix + originForm(s.request.Path), End: accesslog.Redirected}
-		}
-		return d
+// continueWith spends one turn on a decision.
+func (t *router) continueWith(s *samples) (d Decision, done bool) {
+	if s.spent > maxSteps {
+		return Decision{Answer: &Answer{Status: 403, End: accesslog.RulesExceeded}}, true
 	}
-	return t.fallback
+	s.work.steps = turnSteps
+	d, done = t.decide(s)
+	s.spent += turnSteps - s.work.steps
+	return d, done
 }
 
-func (p *policy) matches(s *samples) bool {
-	for i := range p.rules {
-		if !p.rules[i].matches(s) {
-			return false
+func (t *router) decide(s *samples) (d Decision, done bool) {
+	for ; s.policy < len(t.policies); s.policy++ {
+		p := &t.policies[s.policy]
+		matches, done := p.matches(s)
+		switch {
+		case !done:
+			return d, false
+		case matches:
+			return p.decision(s.request), true
+		}
+		s.rule = 0
+	}
+	return t.fallback, true
+}
+
+func (p *policy) matches(s *samples) (matches, done bool) {
+	for ; s.rule < len(p.rules); s.rule++ {
+		if s.work.steps <= 0 {
+			return false, false
+		}
+		r := &p.rules[s.rule]
+		holds, done := r.holds(s)
+		if !done {
+			return false, false
+		}
+		s.isBegun = false
+		if holds == r.invert {
+			return false, true
 		}
 	}
-	return true
+	return true, true
+}
+
+func (p *policy) decision(r *Request) Decision {
+	d := Decision{Pool: p.pool, Answer: p.answer, PolicyID: p.id}
+	if p.pool == nil && p.answer == nil {
+		d.Answer = &Answer{Status: p.code, Location: p.prefix + originForm(r.Path), End: accesslog.Redirected}
+	}
+	return d
 }
 
 // originForm makes sure that what follows a prefix begins as a path: "*" of OPTIONS would become part of the host.

@@ -88,32 +88,39 @@ func (r *rule) cost() int {
 	return cost
 }
 
-func (r *rule) matches(s *samples) bool { return r.holds(s) != r.invert }
-
-// holds says whether any of the rule's samples passes the test. Without a sample none does.
-func (r *rule) holds(s *samples) bool {
+// holds says whether any of the rule's samples passes the test. Without a sample none does. Done is false when the steps of this
+// turn do not suffice.
+func (r *rule) holds(s *samples) (holds, done bool) {
 	switch r.source {
 	case hostSource:
-		return r.test.passes(s.host())
+		return r.test.passes(s.host(), &s.work)
 	case pathSource:
-		return r.test.passes(s.path)
+		return r.test.passes(s.path, &s.work)
 	case headerSource, cookieSource:
-		return s.any(r.slot, &r.test)
+		return s.any(r)
 	}
-	peer := s.client.TLS
-	return peer != nil && r.holdsOf(peer)
+	s.work.steps--
+	if peer := s.client.TLS; peer != nil {
+		return r.holdsOf(peer, &s.work)
+	}
+	return false, true
 }
 
-func (r *rule) holdsOf(peer *tlsconf.Peer) bool {
+func (r *rule) holdsOf(peer *tlsconf.Peer, w *work) (holds, done bool) {
 	switch r.source {
 	case certificateSource:
-		return peer.Certificate != nil
+		return peer.Certificate != nil, true
 	case verifySource:
-		return peer.VerifyResult() == r.code
-	default:
-		value, ok := peer.SubjectField(r.key)
-		return ok && r.test.passes(value)
+		return peer.VerifyResult() == r.code, true
 	}
+	if peer.Certificate != nil {
+		w.steps -= len(peer.Certificate.RawSubject) / stepBytes // is read through
+	}
+	value, ok := peer.SubjectField(r.key)
+	if !ok {
+		return false, true
+	}
+	return r.test.passes(value, w)
 }
 
 // test compares a sample with a rule's value.
@@ -152,17 +159,20 @@ func newTest(compare, value string, fold bool) (test, error) {
 	return test{compare: by, value: value}, nil
 }
 
-func (t *test) passes(sample string) bool {
+func (t *test) passes(sample string, w *work) (passes, done bool) {
 	switch t.compare {
-	case equals:
-		return sample == t.value
-	case startsWith:
-		return strings.HasPrefix(sample, t.value)
-	case endsWith:
-		return strings.HasSuffix(sample, t.value)
 	case contains:
-		return strings.Contains(sample, t.value)
-	default:
-		return t.pattern.matches(sample)
+		w.search(sample)
+		return strings.Contains(sample, t.value), true
+	case matchesPattern:
+		return t.pattern.matches(sample, w)
+	case equals:
+		passes = sample == t.value
+	case startsWith:
+		passes = strings.HasPrefix(sample, t.value)
+	case endsWith:
+		passes = strings.HasSuffix(sample, t.value)
 	}
+	w.search(t.value)
+	return passes, true
 }

@@ -259,7 +259,7 @@ func TestPatterns(t *testing.T) {
 					if fold {
 						sample = strings.ToLower(sample)
 					}
-					if got, want := test.passes(sample), plain.MatchString(sample); got != want {
+					if got, want := whole(&test, sample), plain.MatchString(sample); got != want {
 						t.Errorf("%q, fold %t: %t, want %t", sample, fold, got, want)
 					}
 				}

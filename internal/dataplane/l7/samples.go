@@ -73,6 +73,14 @@ type samples struct {
 	first  []int32 // by slot, the place in values of its newest value, plus 1; 0: none
 	values []value
 	isRead bool
+
+	// Where the decision stands.
+	policy  int
+	rule    int   // of that policy
+	place   int32 // of the value that is compared next, as in first
+	isBegun bool  // place is that of the rule at hand
+	work    work
+	spent   int // steps in earlier turns
 }
 
 // value is one value of a header or of a cookie.
@@ -96,6 +104,8 @@ func (s *samples) end() bool {
 	}
 	s.request, s.client, s.path, s.folded = nil, nil, "", ""
 	s.isRead, s.isFolded, s.values = false, false, s.values[:0]
+	s.policy, s.rule, s.isBegun, s.spent = 0, 0, false, 0
+	s.work.matcher.pattern, s.work.matcher.sample = nil, ""
 	return cap(s.values) <= keptValues
 }
 
@@ -127,18 +137,27 @@ func lowerCase(c byte) byte {
 	return c
 }
 
-// any says whether a value of the slot passes the test.
-func (s *samples) any(slot int, t *test) bool {
+// any says whether a value of the rule's header or cookie passes its test.
+func (s *samples) any(r *rule) (passes, done bool) {
 	if !s.isRead {
 		s.isRead = true
 		s.read()
 	}
-	for place := s.first[slot]; place != 0; place = s.values[place-1].next {
-		if t.passes(s.values[place-1].text) {
-			return true
-		}
+	if !s.isBegun {
+		s.place, s.isBegun = s.first[r.slot], true
 	}
-	return false
+	for s.place != 0 {
+		if s.work.steps <= 0 {
+			return false, false
+		}
+		v := &s.values[s.place-1]
+		passes, done := r.test.passes(v.text, &s.work)
+		if passes || !done {
+			return passes, done
+		}
+		s.place = v.next
+	}
+	return false, true
 }
 
 // read collects the values of every slot.

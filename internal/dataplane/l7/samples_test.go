@@ -17,7 +17,8 @@ func FuzzList(f *testing.F) {
 		slot := sampler.header("X")
 		s := sampler.fresh()
 		s.begin(&Request{Fields: fields("x: " + text)}, plain)
-		s.any(slot, &test{value: "\x00"}) // reads all
+		s.work.steps = turnSteps
+		_, _ = s.any(&rule{slot: slot, test: test{value: "\x00"}}) // reads all
 		var got []string
 		for _, v := range s.values {
 			got = append(got, v.text)

@@ -19,7 +19,7 @@ func (s *session) answer(a *l7.Answer) {
 	x.status = a.Status
 	x.stays = x.head.KeepAlive && x.requestDone && !s.listener.removed.Load()
 	switch a.End {
-	case accesslog.Denied:
+	case accesslog.Denied, accesslog.RulesExceeded:
 		s.listener.meter.Denied.Add(1)
 	case accesslog.NoMember, accesslog.NoPool, accesslog.MemberRefused:
 		s.listener.meter.Errors.Add(1)

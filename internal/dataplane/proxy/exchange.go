@@ -21,6 +21,8 @@ type exchange struct {
 	toMember    direction // what the member has not taken yet
 	in          []byte    // a part of the answer's head
 
+	routing   *l7.Routing // where the request goes is not known yet; nil: it is
+	early     []byte      // what was read of the body before that is known
 	pool      *l7.Pool
 	member    *balance.Member // nil: none is picked
 	target    target          // the way to it
@@ -107,6 +109,7 @@ func (s *session) endExchange(end accesslog.End) {
 	if x.upstream != nil {
 		x.upstream.close(abort)
 	}
+	x.endRouting()
 	s.count()
 	if x.attached {
 		x.settle(l, x.target.meter)
@@ -145,6 +148,6 @@ func (l *loop) keepExchange(x *exchange) {
 	if cap(x.copy) > 2*maxCopy {
 		x.copy = nil
 	}
-	*x = exchange{head: x.head, answer: x.answer, copy: x.copy[:0], tried: x.tried[:0]}
+	*x = exchange{head: x.head, answer: x.answer, early: keptInput(x.early), copy: x.copy[:0], tried: x.tried[:0]}
 	l.keptExchanges = append(l.keptExchanges, x)
 }

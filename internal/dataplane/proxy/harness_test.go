@@ -91,6 +91,22 @@ func newBenchOn(t *testing.T, budget *budget, members ...dataplane.Member) *benc
 	return b
 }
 
+// another is the HTTP listener of another load balancer on the same engine.
+func (b *bench) another(members ...dataplane.Member) *bench {
+	b.t.Helper()
+	other := &bench{t: b.t, engine: b.engine, bind: b.bind, server: New(hostNet{}, slog.New(slog.DiscardHandler), b.engine)}
+	b.t.Cleanup(other.server.Close)
+	other.config = dataplane.Config{
+		Listeners: []dataplane.Listener{{
+			ID: "listener", Protocol: dataplane.HTTP, HTTP: &dataplane.Requests{}, Port: freePort(b.t), PoolID: "pool",
+			ClientTimeout: time.Minute, MemberTimeout: time.Minute, ConnectTimeout: patience,
+		}},
+		Pools: []dataplane.Pool{{ID: "pool", Algorithm: dataplane.RoundRobin, HTTP: true, Members: members}},
+	}
+	other.apply()
+	return other
+}
+
 // apply applies a copy of the configuration, which must be served.
 func (b *bench) apply() {
 	b.t.Helper()

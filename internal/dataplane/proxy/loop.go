@@ -46,6 +46,7 @@ type loop struct {
 	nowMs         int64 // since the process started, as of the last wait
 	nowNs         int64 // the same
 	unread        []unfinished
+	routings      routings
 	starved       []rest
 	load          atomic.Int64
 
@@ -117,6 +118,7 @@ func (l *loop) run() {
 			l.dispatch(&l.events[i])
 		}
 		l.readOn()
+		l.routeOn()
 		l.wheel.advance(l.nowMs)
 		l.retryStarved()
 	}
@@ -134,7 +136,7 @@ func (l *loop) wait() int {
 	if len(l.starved) > 0 && (timeoutMs < 0 || timeoutMs > starvedRetryMs) {
 		timeoutMs = starvedRetryMs
 	}
-	if len(l.unread) > 0 {
+	if len(l.unread)+len(l.routings.turns) > 0 {
 		timeoutMs = 0
 	}
 	n, err := unix.EpollWait(l.epfd, l.events[:], int(timeoutMs))

@@ -98,19 +98,28 @@ func (s *session) decide(rest []byte) {
 	}
 	x.requestDone = done
 	x.head.Expects = x.head.Expects && n == 0 // otherwise it did not wait
-	decision := s.setup.site.Route(&x.request, &s.client)
+	if decision, ok := s.setup.site.Try(&x.request, &s.client); ok {
+		s.follow(decision, rest[:n], rest[n:])
+		return
+	}
+	s.routeLater(rest[:n], rest[n:])
+}
+
+// follow does with a request what was decided. body is what was read of its body, rest what follows that.
+func (s *session) follow(decision l7.Decision, body, rest []byte) {
+	x := s.x
 	x.pool, x.policyID = decision.Pool, decision.PolicyID
 	switch {
 	case decision.Answer != nil:
-		s.keepInput(rest[n:])
+		s.keepInput(rest)
 		s.answer(decision.Answer)
 	case s.lent || !s.pick(): // there is no descriptor for a member, or no member
-		s.keepInput(rest[n:])
+		s.keepInput(rest)
 		s.answer(&l7.Answer{Status: 503, End: accesslog.NoMember})
 	default:
-		message := append(s.appendRequest(s.loop.message[:0]), rest[:n]...)
+		message := append(s.appendRequest(s.loop.message[:0]), body...)
 		x.request = l7.Request{Fields: noFields}
-		s.keepInput(rest[n:])
+		s.keepInput(rest)
 		if x.requestBody.Remaining() >= spliceAfter {
 			x.toMember.streak = spliceAfter
 		}
@@ -127,12 +136,16 @@ func (s *session) beginRequest() {
 	if x.head.Method == "HEAD" {
 		x.method = "HEAD"
 	}
-	x.request = l7.Request{Method: x.head.Method, Host: x.head.Host(), Path: x.head.Path(), Fields: &x.head}
+	x.request = requestOf(&x.head)
 	x.requestBody = x.head.Body()
 	s.listener.meter.Requests.Add(1)
 	if s.listener.log.Wanted() {
 		x.record = s.newRecord()
 	}
+}
+
+func requestOf(head *h1.Head) l7.Request {
+	return l7.Request{Method: head.Method, Host: head.Host(), Path: head.Path(), Fields: head}
 }
 
 // keepInput keeps what was read behind a request for after it.

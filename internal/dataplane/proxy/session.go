@@ -52,6 +52,7 @@ type phase uint8
 const (
 	shaking    phase = iota // the TLS handshake
 	awaiting                // a request, or the rest of its head
+	deciding                // its turns to be compared with the rules
 	reaching                // a member, to be connected
 	exchanging              // a request and its answer are under way
 	leaving                 // the client takes its last answer, and what it still says is thrown away
@@ -84,7 +85,7 @@ func (s *session) onEvent(events uint32) {
 		return
 	}
 	s.side.note(events)
-	if events&broken != 0 && (s.phase == reaching || s.phase == exchanging) {
+	if events&broken != 0 && s.phase >= deciding && s.phase <= exchanging {
 		s.clientFailed(accesslog.ClientClosed)
 	}
 	s.run()
@@ -176,6 +177,8 @@ func (s *session) dueMs() int64 {
 			return s.side.activeMs + s.setup.clientTimeoutMs
 		}
 		return s.untilMs
+	case deciding:
+		return s.x.startNs/1e6 + s.setup.memberTimeoutMs
 	case reaching:
 		return s.x.attemptNs/1e6 + s.setup.connectTimeoutMs
 	}
@@ -206,6 +209,8 @@ func (s *session) expire() {
 		}
 	case leaving:
 		s.close(abort, "")
+	case deciding:
+		s.answer(&l7.Answer{Status: 403, End: accesslog.RulesExceeded})
 	case reaching:
 		s.connectFailed()
 	case exchanging:
