@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// maxSessions bounds how many people are signed in; another one ends the session that expires first.
-	maxSessions = 10_000
+	// maxSessions and maxSessionsOfUser bound how many sessions there are, and how many of one user. A new one beyond them ends
+	// the session that expires first: of the user's own or, when there are too many of all, of the user with most.
+	maxSessions       = 10_000
+	maxSessionsOfUser = 100
 	// idleTimeout ends a session in which nothing was clicked. Pages that update themselves do not count.
 	idleTimeout = 2 * time.Hour
 	// sessionLifetime ends every session; so does the end of its token.
@@ -41,7 +43,7 @@ type doors struct {
 func newDoors(secure bool) *doors {
 	return &doors{
 		sessions: &scs.SessionManager{
-			Store: &sessionStore{all: map[string]storedSession{}}, Codec: scs.GobCodec{}, HashTokenInStore: true,
+			Store: newSessionStore(), Codec: scs.GobCodec{}, HashTokenInStore: true,
 			IdleTimeout: idleTimeout, Lifetime: sessionLifetime,
 			Cookie: scs.SessionCookie{Name: "poise_console", Path: Base, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure},
 			ErrorFunc: func(w http.ResponseWriter, _ *http.Request, _ error) { // of a store that does not fail
@@ -107,57 +109,4 @@ func (d *doors) enter(ctx context.Context, p *person) error {
 		return fmt.Errorf("session: %w", err)
 	}
 	return d.keep(ctx, p)
-}
-
-// sessionStore keeps sessions in memory (scs.Store): a restart signs everybody out.
-type sessionStore struct {
-	mu  sync.Mutex // guards all
-	all map[string]storedSession
-}
-
-type storedSession struct {
-	data    []byte
-	expires time.Time
-}
-
-func (s *sessionStore) Find(token string) ([]byte, bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	found, ok := s.all[token]
-	if !ok || time.Now().After(found.expires) {
-		return nil, false, nil
-	}
-	return found.data, true, nil
-}
-
-func (s *sessionStore) Commit(token string, data []byte, expires time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, known := s.all[token]; !known && len(s.all) >= maxSessions {
-		s.makeRoom()
-	}
-	s.all[token] = storedSession{data, expires}
-	return nil
-}
-
-// makeRoom drops what has expired, or else what will expire first. The caller holds the mutex.
-func (s *sessionStore) makeRoom() {
-	first, now := "", time.Now()
-	for token, session := range s.all {
-		if now.After(session.expires) {
-			delete(s.all, token)
-		} else if first == "" || session.expires.Before(s.all[first].expires) {
-			first = token
-		}
-	}
-	if len(s.all) >= maxSessions {
-		delete(s.all, first)
-	}
-}
-
-func (s *sessionStore) Delete(token string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.all, token)
-	return nil
 }

@@ -122,3 +122,31 @@ func TestStream(t *testing.T) {
 	}
 	t.Error("the page does not hear of the new load balancer")
 }
+
+// TestPagesHaveShares has one user open pages until no more of them update themselves. The user is told, and another user's page
+// updates itself all the while.
+func TestPagesHaveShares(t *testing.T) {
+	root := serve(t, newCloud(t))
+	ann, ben := signedIn(t, root, "ann"), signedIn(t, root, "ben")
+	open := func(v *visitor) *http.Response {
+		answer, err := v.Do(v.request(http.MethodGet, "/events", "", []string{"HX-Request", "true"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = answer.Body.Close() })
+		return answer
+	}
+	const mine = 50
+	for n := range mine {
+		if got := open(ann).StatusCode; got != http.StatusOK {
+			t.Fatalf("page %d: %d", n+1, got)
+		}
+	}
+	refused := open(ann)
+	if said := refused.Header.Get("HX-Trigger"); refused.StatusCode != http.StatusTooManyRequests || !strings.Contains(said, "one user may: 50") {
+		t.Errorf("one too many: %d %s", refused.StatusCode, said)
+	}
+	if got := open(ben).StatusCode; got != http.StatusOK {
+		t.Errorf("another user: %d", got)
+	}
+}

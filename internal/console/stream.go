@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	// maxStreams bounds the pages that update themselves at the same time.
-	maxStreams = 5_000
+	// Pages that update themselves: each holds a request, and is told of each change.
+	maxStreams          = 5_000 // in all
+	maxStreamsOfProject = 250
+	maxStreamsOfUser    = 50
 	// maxWaiting is how many load balancers may wait to be told to a page; beyond it, the page looks at everything again.
 	maxWaiting = 64
 	// heartbeat is the pause between two signs of life to a page, at which its session is looked at as well.
@@ -76,6 +78,11 @@ func (s *stream) take() (ids []string, resync, ended bool) {
 
 // events tells an open page of the load balancers that change, in all regions.
 func (v *view) events() error {
+	release, err := v.person.acquire(v.watches.streams, "pages that update themselves", maxStreamsOfUser, maxStreamsOfProject)
+	if err != nil {
+		return err
+	}
+	defer release()
 	s := newStream()
 	leave, err := v.join(s)
 	if err != nil {
@@ -180,8 +187,8 @@ func (v *view) join(s *stream) (leave func(), err error) {
 func (w *watch) join(s *stream) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.over || len(w.pages) >= maxStreams {
-		return &fault{status: http.StatusServiceUnavailable, message: "Too many pages are open."}
+	if w.over {
+		return &fault{status: http.StatusServiceUnavailable, message: "The load balancers are not watched any more. Try again."}
 	}
 	w.pages[s] = true
 	return nil

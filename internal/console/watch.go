@@ -11,11 +11,15 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"poise/internal/limit"
 )
 
 const (
-	// maxWatches bounds the projects that are watched at the same time.
-	maxWatches = 500
+	// Watches: each holds a project's load balancers in memory, once for each region and set of roles.
+	maxWatches          = 500 // in all
+	maxWatchesOfProject = 20
+	maxWatchesOfUser    = 50
 	// watchIdle ends a watch that no page has asked for in so long.
 	watchIdle = 2 * time.Minute
 	// pollEvery is how often a cloud is asked that has no route to watch load balancers.
@@ -34,6 +38,10 @@ var errClosed = errors.New("the console is stopping")
 // together, which fetches what changed once and tells the pages.
 type watches struct {
 	log *slog.Logger
+
+	slots   *limit.Slots // of the watches
+	streams *limit.Slots // of the pages that are told
+
 	mu  sync.Mutex // guards what follows
 	all map[watchKey]*watch
 
@@ -47,7 +55,10 @@ type watchKey struct{ region, projectID, roles string }
 
 func newWatches(log *slog.Logger) *watches {
 	ctx, stop := context.WithCancel(context.Background())
-	return &watches{log: log, all: map[watchKey]*watch{}, ctx: ctx, stop: stop}
+	return &watches{
+		log: log, slots: limit.NewSlots(maxWatches), streams: limit.NewSlots(maxStreams),
+		all: map[watchKey]*watch{}, ctx: ctx, stop: stop,
+	}
 }
 
 // close ends every watch and every stream, and waits for it.
@@ -68,13 +79,15 @@ func (w *watches) of(c *cloud) (*watch, error) {
 		found.use(c)
 		return found, nil
 	}
-	if len(w.all) >= maxWatches {
-		return nil, &fault{status: http.StatusServiceUnavailable, message: "Too many projects are being watched. Try again in some minutes."}
+	release, err := c.acquire(w.slots, "lists of load balancers that are kept up to date", maxWatchesOfUser, maxWatchesOfProject)
+	if err != nil {
+		return nil, err
 	}
 	begun := &watch{watches: w, loaded: make(chan struct{}), balancers: map[string]*balancer{}, members: map[string][]member{}, pages: map[*stream]bool{}}
 	begun.use(c)
 	w.all[key] = begun
 	w.running.Go(func() {
+		defer release()
 		begun.run(w.ctx)
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -190,7 +203,8 @@ func (w *watch) follow(ctx context.Context) error {
 	defer cancel()
 	events, err := w.user().events(ctx) // first, so that nothing is missed between the two
 	switch statusOf(err) {
-	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented, http.StatusBadRequest:
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented, http.StatusBadRequest,
+		http.StatusTooManyRequests: // the project's share of streams is used up
 		return w.poll(ctx)
 	}
 	if err != nil {

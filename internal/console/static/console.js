@@ -4,6 +4,7 @@
 // ---- Changes: what has changed is fetched again, where it is seen.
 
 let stream = null;
+let pause = 3000; // before a refused stream is asked for again, in ms
 
 function watch() {
   const address = document.body.dataset.events;
@@ -14,14 +15,25 @@ function watch() {
   stream.addEventListener("numbers", numbers);
   stream.addEventListener("over", () => location.reload());
   // Nothing is missed while the stream was away: what is seen is fetched once more when it is back.
-  stream.addEventListener("open", () => { if (stream.lost) refreshAll(); stream.lost = false; });
+  stream.addEventListener("open", () => { if (stream.lost) refreshAll(); stream.lost = false; pause = 3000; });
   stream.addEventListener("error", () => {
     stream.lost = true;
     if (stream.readyState === EventSource.CLOSED) { // the browser has given up
       stream = null;
-      setTimeout(() => { watch(); refreshAll(); }, 3000);
+      if (pause === 3000) whyRefused(address);
+      setTimeout(() => { watch(); refreshAll(); }, pause);
+      pause = Math.min(2 * pause, 60000);
     }
   });
+}
+
+// An EventSource does not tell what the server answered, so it is asked once more.
+async function whyRefused(address) {
+  const abort = new AbortController();
+  const answer = await fetch(address, { headers: { "HX-Request": "true" }, signal: abort.signal }).catch(() => null);
+  const problem = JSON.parse(answer?.headers.get("HX-Trigger") || "{}").problem;
+  abort.abort();
+  if (problem) say("This page does not update by itself. " + problem, "alert");
 }
 
 // Pages that nobody looks at have no stream: browsers open only few connections at a time.
