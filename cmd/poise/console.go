@@ -7,7 +7,6 @@ import (
 
 	"poise/internal/config"
 	"poise/internal/console"
-	"poise/internal/rest"
 )
 
 // openConsole puts the web console beside the APIs, whose client it is like any other.
@@ -19,7 +18,7 @@ func (h *house) openConsole(c config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	pages := rest.Frame(h.log, h.console.Handler())
+	pages := h.frame.Around(h.console.Handler())
 	h.handler = console.Welcome(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == console.Base || strings.HasPrefix(r.URL.Path, console.Base+"/") {
 			pages.ServeHTTP(w, r)

@@ -47,10 +47,6 @@ const (
 	// taken it apart.
 	lockPatience = 3 * time.Second
 	lockRetry    = 20 * time.Millisecond
-	// readHeaderTimeout bounds how long a client may take to send a request's header.
-	readHeaderTimeout = 10 * time.Second
-	// idleTimeout is how long a client's connection may wait for its next request.
-	idleTimeout = 2 * time.Minute
 )
 
 func serveCommand() *cobra.Command {
@@ -104,6 +100,15 @@ func serve(ctx context.Context, c config.Config, out io.Writer) (err error) {
 	}
 	defer listener.Close()
 	c = c.Bound(listener.Addr())
+	proxies, err := rest.ParseProxies(c.TrustedProxies)
+	if err != nil {
+		return fmt.Errorf("trusted_proxies: %w", err)
+	}
+	most, err := rest.MaxConnections()
+	if err != nil {
+		return err
+	}
+	listener = rest.Limit(listener, most, proxies, log)
 	db, err := database.Open(ctx, c.Database)
 	if err != nil {
 		return err
@@ -119,7 +124,8 @@ func serve(ctx context.Context, c config.Config, out io.Writer) (err error) {
 		return err
 	}
 	defer engines.Close()
-	h, err := build(ctx, c, db, network, engines, log)
+	frame := rest.Frame{Log: log, Proxies: proxies, LogRequests: func() bool { return c.Log.Requests }}
+	h, err := build(ctx, c, db, network, engines, frame)
 	if err != nil {
 		return err
 	}
@@ -140,12 +146,16 @@ type house struct {
 	metrics   *metrics.Service
 	console   *console.Console
 	handler   http.Handler
+	frame     rest.Frame
 	isNew     bool // clouds.yaml was made just now
 	log       *slog.Logger
 }
 
-func build(ctx context.Context, c config.Config, db *database.DB, network fabric.Fabric, engines *node.Engines, log *slog.Logger) (*house, error) {
-	h := &house{log: log}
+func build(
+	ctx context.Context, c config.Config, db *database.DB, network fabric.Fabric, engines *node.Engines, frame rest.Frame,
+) (*house, error) {
+	log := frame.Log
+	h := &house{log: log, frame: frame}
 	var err error
 	h.identity, err = keystone.New(ctx, keystone.Config{
 		DB: db, Region: c.Region, PublicURL: c.PublicURL, TokenLifetime: c.Identity.TokenLifetime.Duration, Log: log,
@@ -253,7 +263,9 @@ func (h *house) routes(publicURL string) http.Handler {
 		_, _ = io.WriteString(w, "OK")
 	})
 	mux.Handle("GET /metrics", h.metrics)
-	return rest.Frame(h.log, mux, h.metrics.Served)
+	counted := h.frame
+	counted.Tell = h.metrics.Served
+	return counted.Around(mux)
 }
 
 // openMetrics makes the page for the operator, and at the first start the token for it.
@@ -274,7 +286,7 @@ func (h *house) openMetrics(c config.Config, balancers *store.Store) error {
 // run runs every task until ctx ends or one fails. The networks come first, so that there is something to plug into; the
 // APIs stop first, so that nobody changes what is being taken down.
 func (h *house) run(ctx context.Context, listener net.Listener) error {
-	server := &http.Server{Handler: h.handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout}
+	server := rest.NewServer(h.handler, h.log)
 	server.RegisterOnShutdown(func() { // streams would last
 		h.console.Close()
 		h.control.EndWatches()

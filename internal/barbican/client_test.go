@@ -40,7 +40,7 @@ func newCloud(t *testing.T, db *database.DB) *cloud {
 	t.Helper()
 	mux := http.NewServeMux()
 	log := slog.New(slog.DiscardHandler)
-	server := httptest.NewServer(rest.Frame(log, mux))
+	server := httptest.NewServer(rest.Frame{Log: log}.Around(mux))
 	t.Cleanup(server.Close)
 	identity, err := keystone.New(t.Context(), keystone.Config{
 		DB: db, Region: "RegionOne", PublicURL: server.URL, Log: log,

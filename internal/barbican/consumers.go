@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"poise/internal/rest"
+
 	"github.com/uptrace/bun"
 )
 
@@ -42,7 +44,7 @@ func (r *request) consumer(k kind, id string) (consumerRow, error) {
 		texts = []text{{"name", body.Name, maxConsumerName, &row.Service}, {"URL", body.URL, maxName, &row.ResourceID}}
 	}
 	for _, text := range texts {
-		if length := utf8.RuneCountInString(text.given); length == 0 || length > text.longest || !isText(text.given) {
+		if length := utf8.RuneCountInString(text.given); length == 0 || length > text.longest || !rest.IsText(text.given) {
 			return consumerRow{}, errBadField(text.field, "it has to be text of 1 to %d characters", text.longest)
 		}
 		*text.stored = text.given

@@ -89,12 +89,13 @@ func (s *Service) asFault(r *http.Request, err error) *fault {
 		return f
 	case errors.As(err, &undecodable):
 		return &fault{http.StatusBadRequest, undecodable.Message}
-	case errors.Is(err, rest.ErrBodyTooLarge):
-		return &fault{http.StatusRequestEntityTooLarge, err.Error()}
 	case errors.Is(err, rest.ErrNoRoute):
 		return &fault{http.StatusNotFound, "There is nothing here: this key manager offers secrets and containers."}
 	case errors.Is(err, rest.ErrMethod):
 		return &fault{http.StatusMethodNotAllowed, "The method is not allowed for the requested URL."}
+	}
+	if status, ok := rest.Status(err); ok {
+		return &fault{status, err.Error()}
 	}
 	id := rest.RequestID(r.Context())
 	s.log.ErrorContext(r.Context(), "key manager request failed", "request", id, "err", err)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"poise/internal/rest"
+
 	"github.com/uptrace/bun"
 
 	"poise/internal/database"
@@ -21,7 +23,7 @@ func checkMetadatum(key, value string) (string, error) {
 	if !metadataKey.MatchString(key) {
 		return "", errBadField("key", "it has to be 1 to %d letters, digits, '_' or '-'", maxName)
 	}
-	if utf8.RuneCountInString(value) > maxName || !isText(value) {
+	if utf8.RuneCountInString(value) > maxName || !rest.IsText(value) {
 		return "", errBadField("value", "it has to be text of at most %d characters", maxName)
 	}
 	return strings.ToLower(key), nil

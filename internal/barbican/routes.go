@@ -7,7 +7,6 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -90,7 +89,7 @@ func (s *Service) routes() []rest.Route {
 // route does for each route what comes before and after it: who is it, what do they send, what do they get.
 func (s *Service) route(method, pattern string, handle handler) rest.Route {
 	return rest.Route{Method: method, Pattern: pattern, Handler: func(w http.ResponseWriter, plain *http.Request) error {
-		if err := storable(plain); err != nil {
+		if err := rest.CheckQuery(plain.URL); err != nil {
 			return err
 		}
 		version, err := askedVersion(plain.Header)
@@ -131,23 +130,7 @@ func (a answer) write(w http.ResponseWriter) {
 	}
 }
 
-// storable refuses an address with what cannot be in a database's text, and so names nothing.
-func storable(r *http.Request) error {
-	for _, values := range r.URL.Query() {
-		for _, value := range values {
-			if !isText(value) {
-				return errBad("The query is not valid text.")
-			}
-		}
-	}
-	if !isText(r.URL.Path) {
-		return rest.ErrNoRoute
-	}
-	return nil
-}
-
 // isText tells whether both databases can keep it: PostgreSQL keeps no NUL.
-func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
 // decode reads the JSON body into v. Attributes that v does not know are ignored, as Barbican does.
 func (r *request) decode(v any) error {

@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"poise/internal/rest"
+
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 )
@@ -131,7 +133,7 @@ func setText(field string, given, stored *string) error {
 	if utf8.RuneCountInString(text) > maxName {
 		return errBadField(field, "it is longer than %d characters", maxName)
 	}
-	if !isText(text) {
+	if !rest.IsText(text) {
 		return errBadField(field, "it is not valid text")
 	}
 	*stored = text

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,7 +28,9 @@ type Config struct {
 	DataDir string `toml:"data_dir"`
 	// Database is a postgres:// address; "" means SQLite in DataDir.
 	Database string `toml:"database"`
-	Region   string `toml:"region"`
+	// TrustedProxies are the addresses and networks of proxies in front of Listen whose X-Forwarded-For is believed.
+	TrustedProxies []string `toml:"trusted_proxies"`
+	Region         string   `toml:"region"`
 	// Fabric is linux, loopback, or auto: linux when the process may create network namespaces.
 	Fabric   string   `toml:"fabric"`
 	Log      Log      `toml:"log"`
@@ -41,6 +44,8 @@ type Config struct {
 type Log struct {
 	Level  string `toml:"level"`  // debug, info, warn or error
 	Format string `toml:"format"` // text or json
+	// Requests has each request of the APIs logged at level info; otherwise they are at level debug.
+	Requests bool `toml:"requests"`
 }
 
 // Identity configures the embedded identity service.
@@ -87,7 +92,7 @@ func (d *Duration) UnmarshalText(text []byte) (err error) {
 // Default is the configuration without a file.
 func Default() Config {
 	return Config{
-		Listen: "127.0.0.1:9876", Region: "RegionOne", Fabric: "auto",
+		Listen: "127.0.0.1:9876", TrustedProxies: []string{}, Region: "RegionOne", Fabric: "auto",
 		Log:      Log{Level: "info", Format: "text"},
 		Identity: Identity{TokenLifetime: Duration{12 * time.Hour}},
 		Octavia:  Octavia{RBAC: "default", EnforceScope: true},
@@ -150,6 +155,12 @@ func (c Config) Complete() (Config, error) {
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 	if c.Database == "" {
 		c.Database = filepath.Join(c.DataDir, "poise.db")
+	}
+	for _, proxy := range c.TrustedProxies {
+		_, addressErr := netip.ParseAddr(proxy)
+		if _, networkErr := netip.ParsePrefix(proxy); addressErr != nil && networkErr != nil {
+			return Config{}, fmt.Errorf("trusted_proxies: %q is neither an address nor a network like 192.0.2.0/24", proxy)
+		}
 	}
 	if c.Region == "" {
 		return Config{}, fmt.Errorf("region: may not be empty")

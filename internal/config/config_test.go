@@ -28,6 +28,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"no port":         {"listen = 'localhost'", `"localhost" is not host:port`},
 		"no such fabric":  {"fabric = 'ovs'", `fabric: "ovs" is not one of auto, linux, loopback`},
 		"no such level":   {"[log]\nlevel = 'loud'", "log.level"},
+		"no proxy":        {"trusted_proxies = ['the proxy']", `trusted_proxies: "the proxy" is neither`},
 		"empty region":    {"region = ''", "region"},
 		"no such rules":   {"[octavia]\nrbac = 'none'", "octavia.rbac"},
 		"negative quota":  {"[quotas]\npool = -2", "quotas: -2"},

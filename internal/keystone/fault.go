@@ -79,14 +79,15 @@ func (s *Service) asFault(r *http.Request, err error) *fault {
 		return &fault{status: http.StatusBadRequest, message: undecodable.Message}
 	case database.IsReference(err):
 		return &fault{status: http.StatusConflict, message: "What the request refers to is being deleted by another one."}
-	case errors.Is(err, rest.ErrBodyTooLarge):
-		return &fault{status: http.StatusRequestEntityTooLarge, message: err.Error()}
 	case errors.Is(err, rest.ErrUnauthenticated):
 		return errUnauthorized
 	case errors.Is(err, rest.ErrNoRoute):
 		return &fault{status: http.StatusNotFound, message: "The resource could not be found."}
 	case errors.Is(err, rest.ErrMethod):
 		return &fault{status: http.StatusMethodNotAllowed, message: "The method is not allowed for the requested URL."}
+	}
+	if status, ok := rest.Status(err); ok {
+		return &fault{status: status, message: err.Error()}
 	}
 	id := rest.RequestID(r.Context())
 	s.log.ErrorContext(r.Context(), "identity request failed", "request", id, "err", err)

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"net/http"
-	"strings"
-	"unicode/utf8"
 
 	"poise/internal/rest"
 )
@@ -142,7 +140,7 @@ func (s *Service) routes() []rest.Route {
 func (s *Service) handler(line route) func(w http.ResponseWriter, r *http.Request) error {
 	return func(w http.ResponseWriter, plain *http.Request) error {
 		r := &request{Request: plain, action: line.action}
-		if err := storable(plain); err != nil {
+		if err := rest.CheckQuery(plain.URL); err != nil {
 			return err
 		}
 		if err := s.admit(r, line.may); err != nil {
@@ -167,23 +165,6 @@ func (s *Service) handler(line route) func(w http.ResponseWriter, r *http.Reques
 		return nil
 	}
 }
-
-// storable refuses an address with what cannot be in a database's text, and so names nothing.
-func storable(r *http.Request) error {
-	for _, values := range r.URL.Query() {
-		for _, value := range values {
-			if !isText(value) {
-				return &fault{status: http.StatusBadRequest, message: "The query is not valid text."}
-			}
-		}
-	}
-	if !isText(r.URL.Path) {
-		return rest.ErrNoRoute
-	}
-	return nil
-}
-
-func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
 func (s *Service) admit(r *request, may policy) error {
 	if may == nil {

@@ -37,7 +37,7 @@ type cloud struct {
 func newCloud(t *testing.T, db *database.DB) *cloud {
 	t.Helper()
 	mux := http.NewServeMux()
-	server := httptest.NewServer(rest.Frame(slog.New(slog.DiscardHandler), mux))
+	server := httptest.NewServer(rest.Frame{Log: slog.New(slog.DiscardHandler)}.Around(mux))
 	t.Cleanup(server.Close)
 	service, err := keystone.New(t.Context(), keystone.Config{
 		DB: db, Region: "RegionOne", PublicURL: server.URL, Log: slog.New(slog.DiscardHandler),

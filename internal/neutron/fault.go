@@ -52,17 +52,24 @@ func unsupported(what string) error {
 	return &refusal{http.StatusNotImplemented, "NotImplementedError", what + " are not supported."}
 }
 
+// kinds are the types of what every API refuses, by status.
+var kinds = map[int]string{
+	http.StatusBadRequest: "HTTPBadRequest", http.StatusRequestTimeout: "HTTPRequestTimeout",
+	http.StatusRequestEntityTooLarge: "HTTPRequestEntityTooLarge", http.StatusServiceUnavailable: "HTTPServiceUnavailable",
+}
+
 // fault writes err as Neutron's JSON. What is not a refusal is logged, and its detail stays in the log.
 func (s *Service) fault(w http.ResponseWriter, r *http.Request, err error) {
 	var refused *refusal
+	common, isCommon := rest.Status(err)
 	switch {
 	case errors.As(err, &refused):
 	case errors.Is(err, rest.ErrNoRoute):
 		refused = &refusal{http.StatusNotFound, "HTTPNotFound", "The resource could not be found."}
 	case errors.Is(err, rest.ErrMethod):
 		refused = &refusal{http.StatusMethodNotAllowed, "HTTPMethodNotAllowed", "The method is not allowed for this resource."}
-	case errors.Is(err, rest.ErrBodyTooLarge):
-		refused = &refusal{http.StatusRequestEntityTooLarge, "HTTPRequestEntityTooLarge", "The request body is too large."}
+	case isCommon:
+		refused = &refusal{common, kinds[common], err.Error()}
 	default:
 		s.log.ErrorContext(r.Context(), "request failed", "request", rest.RequestID(r.Context()), "err", err)
 		refused = &refusal{

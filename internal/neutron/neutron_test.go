@@ -130,7 +130,7 @@ func startOn(t testing.TB, db *database.DB, f fabric.Fabric) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux.Handle("/network/", rest.Frame(log, rest.Authenticate(people, server.URL, http.StripPrefix("/network", c.service.Handler()))))
+	mux.Handle("/network/", rest.Frame{Log: log}.Around(rest.Authenticate(people, server.URL, http.StripPrefix("/network", c.service.Handler()))))
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- c.service.Run(ctx) }()

@@ -38,6 +38,7 @@ var kinds = map[int]string{
 func (s *Service) fault(w http.ResponseWriter, r *http.Request, err error) {
 	status, message := http.StatusInternalServerError, "Unexpected API Error; the server's log has it under "+rest.RequestID(r.Context())
 	var refused interface{ Status() int }
+	common, isCommon := rest.Status(err)
 	switch {
 	case errors.As(err, &refused):
 		status, message = refused.Status(), fmt.Sprint(refused)
@@ -45,8 +46,8 @@ func (s *Service) fault(w http.ResponseWriter, r *http.Request, err error) {
 		status, message = http.StatusNotFound, "The resource could not be found."
 	case errors.Is(err, rest.ErrMethod):
 		status, message = http.StatusMethodNotAllowed, "The method is not allowed for this resource."
-	case errors.Is(err, rest.ErrBodyTooLarge):
-		status, message = http.StatusRequestEntityTooLarge, "The request body is too large."
+	case isCommon:
+		status, message = common, err.Error()
 	default:
 		s.log.ErrorContext(r.Context(), "request failed", "request", rest.RequestID(r.Context()), "err", err)
 	}

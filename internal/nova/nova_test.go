@@ -45,7 +45,7 @@ func start(t *testing.T, db *database.DB, f fabric.Fabric) *cloud {
 	t.Helper()
 	mux := http.NewServeMux()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	server := httptest.NewServer(rest.Frame(log, mux))
+	server := httptest.NewServer(rest.Frame{Log: log}.Around(mux))
 	t.Cleanup(server.Close)
 	identity, err := keystone.New(t.Context(), keystone.Config{
 		DB: db, Region: "RegionOne", PublicURL: server.URL, Log: log,

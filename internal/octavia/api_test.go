@@ -44,7 +44,7 @@ func newAPI(t testing.TB, adjustments ...adjust) *api {
 	for _, adjust := range adjustments {
 		adjust(&config)
 	}
-	a.handler = rest.Frame(slog.New(slog.DiscardHandler), octavia.New(config).Handler())
+	a.handler = rest.Frame{Log: slog.New(slog.DiscardHandler)}.Around(octavia.New(config).Handler())
 	return a
 }
 

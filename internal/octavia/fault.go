@@ -71,14 +71,13 @@ var statusOf = map[lb.Code]int{
 func (a *API) fault(w http.ResponseWriter, r *http.Request, err error) {
 	var wire *refusal
 	var domain *lb.Error
+	common, isCommon := rest.Status(err)
 	switch {
 	case errors.Is(err, rest.ErrNoRoute):
 		writeRouting(w, &refusal{status: http.StatusNotFound})
 	case errors.Is(err, rest.ErrMethod):
 		w.Header().Set("Allow", strings.Replace(w.Header().Get("Allow"), ", HEAD", "", 1)) // Octavia has none
 		writeRouting(w, &refusal{status: http.StatusMethodNotAllowed})
-	case errors.Is(err, rest.ErrBodyTooLarge):
-		writeRouting(w, &refusal{status: http.StatusRequestEntityTooLarge, message: err.Error()})
 	case errors.As(err, &wire) && wire.routing:
 		writeRouting(w, wire)
 	case errors.As(err, &wire):
@@ -87,6 +86,10 @@ func (a *API) fault(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &domain) && statusOf[domain.Code] != 0:
 		nameField(w, domain.Field)
 		writeFault(w, statusOf[domain.Code], domain.Message)
+	case isCommon && common < http.StatusInternalServerError:
+		writeRouting(w, &refusal{status: common, message: err.Error()})
+	case isCommon:
+		writeFault(w, common, err.Error())
 	default:
 		id := rest.RequestID(r.Context())
 		a.Log.ErrorContext(r.Context(), "request failed", "request", id, "err", err)

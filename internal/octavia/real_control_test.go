@@ -130,7 +130,7 @@ func realAPI(t *testing.T) *api {
 			t.Error(err)
 		}
 	})
-	return &api{TB: t, handler: rest.Frame(slog.New(slog.DiscardHandler), octavia.New(octavia.Config{
+	return &api{TB: t, handler: rest.Frame{Log: slog.New(slog.DiscardHandler)}.Around(octavia.New(octavia.Config{
 		Control: plane, Past: plane, Quotas: balancers, Offers: balancers, Verifier: tokens{}, PublicURL: publicURL, Log: slog.New(slog.DiscardHandler),
 	}).Handler())}
 }

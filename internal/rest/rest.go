@@ -4,19 +4,12 @@ package rest
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"regexp"
-	"runtime/debug"
 	"slices"
-	"strings"
-	"time"
-
-	"github.com/google/uuid"
 )
 
 // MaxBody is the largest request body in bytes that any API takes (Octavia's own limit, octavia-api.md §4.1).
@@ -51,11 +44,15 @@ type contextKey int
 const (
 	callerKey contextKey = iota
 	requestIDKey
-	servedKey
+	sourceKey
+	exchangeKey
 )
 
-// WithCaller returns a context that carries the caller.
+// WithCaller returns a context that carries the caller, and has the log of requests name it.
 func WithCaller(ctx context.Context, c Caller) context.Context {
+	if x, ok := ctx.Value(exchangeKey).(*exchange); ok {
+		x.caller = c
+	}
 	return context.WithValue(ctx, callerKey, c)
 }
 
@@ -83,8 +80,14 @@ func Authenticate(v Verifier, identityURL string, next http.Handler) http.Handle
 				"code": 401, "title": "Unauthorized", "message": "The request you have made requires authentication.",
 			}})
 		case err != nil:
-			slog.ErrorContext(r.Context(), "token could not be checked", "request", RequestID(r.Context()), "err", err)
-			w.WriteHeader(http.StatusServiceUnavailable)
+			if !errors.Is(classify(r.Context(), err), ErrUnavailable) { // the health check says that
+				slog.ErrorContext(r.Context(), "token could not be checked", "request", RequestID(r.Context()), "err", err)
+			}
+			w.Header().Set("Retry-After", retryAfter)
+			WriteJSON(w, http.StatusServiceUnavailable, map[string]any{"error": map[string]any{
+				"code": http.StatusServiceUnavailable, "title": http.StatusText(http.StatusServiceUnavailable),
+				"message": ErrUnavailable.Error(),
+			}})
 		default:
 			next.ServeHTTP(w, r.WithContext(WithCaller(r.Context(), caller)))
 		}
@@ -102,100 +105,16 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(body)
 }
 
-// ErrBodyTooLarge is what [ReadBody] returns for a body over its limit.
-var ErrBodyTooLarge = errors.New("the request body is too large")
-
-// bodyTimeout bounds how long a client may take to send a body.
-const bodyTimeout = 30 * time.Second
-
-// ReadBody reads the whole request body, at most limit bytes ([MaxBody] unless the API has a reason).
+// ReadBody reads the whole request body, at most limit bytes ([MaxBody] unless the API has a reason). [NewServer] bounds the
+// time that it takes.
 func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	connection := http.NewResponseController(w) // has no deadlines in some tests: then there is nothing to bound
-	_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout))
-	defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	switch {
+	case errors.As(err, &tooLarge):
 		return nil, ErrBodyTooLarge
+	case err != nil: // the connection is the client's affair
+		return nil, ErrBodyIncomplete
 	}
-	return body, err
+	return body, nil
 }
-
-var requestIDForm = regexp.MustCompile(`^req-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
-
-// Served is one request that was answered.
-type Served struct {
-	Method string
-	// Service is the first segment of the path, and Route the pattern of the [Route] that has answered; both are "" when
-	// none has: then they would be whatever the client has made up.
-	Service, Route string
-	Status         int
-	Took           time.Duration
-}
-
-// Frame goes around every API: it gives each request an id and answers with it (x-openstack-request-id), logs one line
-// for each request, turns a panic into a 500 that says no more than the id, and tells whoever counts requests.
-func Frame(log *slog.Logger, next http.Handler, tell ...func(Served)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begin := time.Now()
-		id := "req-" + newUUID()
-		w.Header().Set("X-Openstack-Request-Id", id)
-		served := Served{Method: r.Method}
-		ctx := context.WithValue(context.WithValue(r.Context(), requestIDKey, id), servedKey, &served)
-		watched := &statusWriter{ResponseWriter: w}
-		line := []any{"request", id, "method", r.Method, "path", r.URL.Path, "from", r.RemoteAddr}
-		if global := r.Header.Get("X-Openstack-Request-Id"); requestIDForm.MatchString(global) {
-			line = append(line, "global_request", global)
-		}
-		defer func() {
-			if problem := recover(); problem != nil {
-				log.ErrorContext(ctx, "panic", "request", id, "panic", problem, "stack", string(debug.Stack()))
-				if watched.status == 0 {
-					WriteJSON(watched, http.StatusInternalServerError, map[string]any{
-						"faultcode": "Server", "faultstring": "Internal error; the server's log has it under " + id, "debuginfo": nil,
-					})
-				}
-			}
-			served.Status, served.Took = watched.status, time.Since(begin)
-			log.InfoContext(ctx, "http", append(line, "status", served.Status, "ms", served.Took.Milliseconds())...)
-			if served.Route != "" {
-				served.Service, _, _ = strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-			}
-			for _, to := range tell {
-				to(served)
-			}
-		}()
-		next.ServeHTTP(watched, r.WithContext(ctx))
-	})
-}
-
-func newUUID() string {
-	id, err := uuid.NewRandomFromReader(rand.Reader)
-	if err != nil { // crypto/rand does not fail on a supported system
-		panic(err)
-	}
-	return id.String()
-}
-
-// statusWriter remembers the status for the access log.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *statusWriter) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(p)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 )
@@ -15,18 +16,8 @@ type Route struct {
 	Handler func(w http.ResponseWriter, r *http.Request) error
 }
 
-// Fault writes an error in an API's own form. Beside the API's errors it is given [ErrNoRoute] and [ErrMethod].
+// Fault writes an error in an API's own form. Beside the API's errors it is given those that [Status] knows.
 type Fault func(w http.ResponseWriter, r *http.Request, err error)
-
-// ErrNoRoute says that no route has the path of the request (404).
-var ErrNoRoute = routeError("the resource could not be found")
-
-// ErrMethod says that the path is there but not with that method (405); the Allow header is already set.
-var ErrMethod = routeError("the method is not allowed for the requested URL")
-
-type routeError string
-
-func (e routeError) Error() string { return string(e) }
 
 // Routes makes one handler of a route table. A HEAD request is answered by the GET route, unless it has its own.
 // Two routes with the same method and pattern are a mistake of the program, so it panics.
@@ -34,10 +25,13 @@ func Routes(table []Route, fault Fault) http.Handler {
 	mux := http.NewServeMux()
 	for _, route := range table {
 		mux.HandleFunc(route.Method+" "+exactly(route.Pattern), func(w http.ResponseWriter, r *http.Request) {
-			if served, ok := r.Context().Value(servedKey).(*Served); ok {
-				served.Route = route.Pattern
+			if x, ok := r.Context().Value(exchangeKey).(*exchange); ok {
+				x.Route = route.Pattern
 			}
 			if err := route.Handler(w, r); err != nil {
+				if err = classify(r.Context(), err); errors.Is(err, ErrUnavailable) {
+					w.Header().Set("Retry-After", retryAfter)
+				}
 				fault(w, r, err)
 			}
 		})
@@ -64,7 +58,7 @@ func exactly(pattern string) string {
 // methods that a path does not have, and unclean paths, which the mux would redirect (a client that is sent elsewhere
 // loses its body).
 func refusal(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) error {
-	if isUnclean(r.URL.Path) {
+	if isUnclean(r.URL.Path) || !IsText(r.URL.Path) { // what is no text can be nobody's id
 		return ErrNoRoute
 	}
 	own, pattern := mux.Handler(r)

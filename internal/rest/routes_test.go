@@ -61,6 +61,8 @@ func TestRoutes(t *testing.T) {
 		{"GET", "//things", 404, "fault"},
 		{"GET", "/things/../things", 404, "fault"},
 		{"GET", "/broken", 418, "fault"},
+		{"GET", "/things/a%00b", 404, "fault"},
+		{"GET", "/things/a%ffb", 404, "fault"},
 	}
 	for _, test := range tests {
 		t.Run(test.request+" "+test.path, func(t *testing.T) {

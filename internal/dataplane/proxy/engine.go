@@ -9,9 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptorReserve is how many descriptors of the process the engine leaves to everybody else: databases, API
-// clients, health checks.
-const descriptorReserve = 1000
+// The engine leaves descriptors of the process to others: to clients of the APIs a sixteenth of all (rest.MaxConnections),
+// and to databases and health checks descriptorReserve.
+const (
+	apiShare          = 16
+	descriptorReserve = 1000
+)
 
 // Engine runs the event loops that carry the connections of every load balancer of this process.
 type Engine struct {
@@ -33,7 +36,8 @@ func StartEngine(log *slog.Logger) (*Engine, error) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return nil, fmt.Errorf("limit of open files: %w", err)
 	}
-	available := max(int64(min(limit.Cur, 1<<30))-descriptorReserve, int64(limit.Cur)/2)
+	files := int64(min(limit.Cur, 1<<30))
+	available := max(files-files/apiShare-descriptorReserve, files/2)
 	processors := runtime.GOMAXPROCS(0)
 	e, err := startEngine(newBudget(available, log), processors)
 	if err != nil {
