@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -32,8 +33,8 @@ func filtersOf(ports []fabric.Port) filters {
 	return all
 }
 
-// filter makes the namespace filter exactly so. It replaces all rules in one transaction, and then forgets the connections
-// that these rules would not have let through.
+// filter makes the namespace filter exactly so. A filter that cannot be put in force closes its port until one can:
+// what was in force before may let through what was revoked.
 func (n *namespace) filter(want filters) error {
 	n.filtering.Lock()
 	defer n.filtering.Unlock()
@@ -42,16 +43,37 @@ func (n *namespace) filter(want filters) error {
 	}
 	known := n.filtered != nil
 	n.filtered = nil
+	err := n.enforce(want, known)
+	if err == nil {
+		n.filtered = want
+		return nil
+	}
+	err = fmt.Errorf("the security groups cannot be applied, so the port is closed until they can: %w", err)
+	if closeErr := n.enforce(want.closed(), known); closeErr != nil {
+		return errors.Join(err, closeErr, silence(n))
+	}
+	return err
+}
+
+// enforce replaces all rules in one transaction, and then ends the connections that these rules would not have let
+// through. known says that this process knows what was in force before.
+func (n *namespace) enforce(want filters, known bool) error {
 	if err := want.replace(n); err != nil {
 		return err
 	}
-	if len(want) > 0 {
-		if err := n.settleConnections(want, known); err != nil {
-			return err
-		}
+	if len(want) == 0 {
+		return nil
 	}
-	n.filtered = want
-	return nil
+	return n.settleConnections(want, known)
+}
+
+// closed are filters of the same cards that let nothing through.
+func (want filters) closed() filters {
+	all := filters{}
+	for card := range want {
+		all[card] = &fabric.Filter{}
+	}
+	return all
 }
 
 // replace writes the rules, in nft's words:
@@ -76,7 +98,7 @@ func (want filters) replace(space *namespace) error {
 	conn.DelTable(table)
 	if len(want) > 0 {
 		conn.AddTable(table)
-		w := &filterWriter{conn: conn, table: table}
+		w := &filterWriter{conn: conn, table: table, sets: map[string]*nftables.Set{}}
 		w.chain("input", nftables.ChainHookInput, expr.MetaKeyIIFNAME, want, func(f *fabric.Filter) []fabric.Pass { return f.In })
 		w.chain("output", nftables.ChainHookOutput, expr.MetaKeyOIFNAME, want, func(f *fabric.Filter) []fabric.Pass { return f.Out })
 		if w.err != nil {
@@ -93,7 +115,7 @@ func (want filters) replace(space *namespace) error {
 type filterWriter struct {
 	conn  *nftables.Conn
 	table *nftables.Table
-	sets  uint32 // made so far
+	sets  map[string]*nftables.Set // by their elements: rules with the same remote group share one
 	err   error
 }
 
@@ -126,10 +148,10 @@ func (w *filterWriter) remotes(pass fabric.Pass, incoming bool) [][]expr.Any {
 		return [][]expr.Any{nil}
 	}
 	var all [][]expr.Any
-	var single []nftables.SetElement
+	var single []netip.Addr
 	for _, r := range pass.Remotes {
 		if r.IsSingleIP() {
-			single = append(single, nftables.SetElement{Key: r.Addr().AsSlice()})
+			single = append(single, r.Addr())
 			continue
 		}
 		all = append(all, append(loadRemote(pass.IPv6, incoming),
@@ -139,13 +161,40 @@ func (w *filterWriter) remotes(pass fabric.Pass, incoming bool) [][]expr.Any {
 	if len(single) == 0 {
 		return all
 	}
-	w.sets++
-	set := &nftables.Set{Table: w.table, ID: w.sets, Anonymous: true, Constant: true, KeyType: nftables.TypeIPAddr}
-	if pass.IPv6 {
+	set := w.set(single, pass.IPv6)
+	return append(all, append(loadRemote(pass.IPv6, incoming), &expr.Lookup{SourceRegister: 1, SetName: set.Name, SetID: set.ID}))
+}
+
+// maxElements is how many elements one message takes: its attributes have at most 64 KiB, and an element some 30 bytes.
+const maxElements = 1_000
+
+// set is the set of these addresses. It has a name, which the table's other sets have not: the kernel takes two sets
+// without one for the same.
+func (w *filterWriter) set(addresses []netip.Addr, ipv6 bool) *nftables.Set {
+	slices.SortFunc(addresses, netip.Addr.Compare)
+	addresses = slices.Compact(addresses)
+	var key []byte
+	for _, a := range addresses {
+		key = append(key, a.AsSlice()...)
+	}
+	if set := w.sets[string(key)]; set != nil {
+		return set
+	}
+	number := uint32(len(w.sets) + 1)
+	set := &nftables.Set{Table: w.table, ID: number, Name: fmt.Sprintf("remotes%d", number), KeyType: nftables.TypeIPAddr}
+	if ipv6 {
 		set.KeyType = nftables.TypeIP6Addr
 	}
-	w.err = errors.Join(w.err, w.conn.AddSet(set, single))
-	return append(all, append(loadRemote(pass.IPv6, incoming), &expr.Lookup{SourceRegister: 1, SetName: set.Name, SetID: set.ID}))
+	w.sets[string(key)] = set
+	w.err = errors.Join(w.err, w.conn.AddSet(set, nil))
+	for chunk := range slices.Chunk(addresses, maxElements) {
+		elements := make([]nftables.SetElement, len(chunk))
+		for i, a := range chunk {
+			elements[i].Key = a.AsSlice()
+		}
+		w.err = errors.Join(w.err, w.conn.SetAddElements(set, elements))
+	}
+	return set
 }
 
 func maskOf(p netip.Prefix) []byte {
@@ -249,20 +298,20 @@ func what(pass fabric.Pass) []expr.Any {
 	return parts
 }
 
-// settleConnections makes the connections there are obey the rules. When the rules are the first ones, nothing was tracked
-// before: connections in progress are taken up at their next packet, if the rules let that through. Later, what is
-// not tracked is none, so that a forgotten connection cannot come back by its next packet.
+// settleConnections makes the connections there are obey the rules. Where this process does not know the rules before,
+// there may have been none, and nothing tracked: connections in progress are then taken up at their next packet, if the
+// rules let that through. Later, what is not tracked is none, so that an ended connection cannot come back by its next
+// packet.
 func (n *namespace) settleConnections(want filters, known bool) error {
 	loose := "1"
 	if known {
 		loose = "0"
 	}
-	err := n.enter(settings{{"netfilter/nf_conntrack_tcp_loose", loose}}.write)
-	if err != nil || !known {
+	if err := n.enter(settings{{"netfilter/nf_conntrack_tcp_loose", loose}}.write); err != nil {
 		return err
 	}
 	var h *netlink.Handle
-	err = n.enter(func() (err error) {
+	err := n.enter(func() (err error) {
 		h, err = netlink.NewHandle(unix.NETLINK_NETFILTER, unix.NETLINK_ROUTE)
 		return err
 	})
@@ -321,10 +370,12 @@ func (f forbidden) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 	return false
 }
 
+// passes says whether the flow may go on. What the kernel tells of a flow of ICMP has no type: where a rule depends on
+// it the flow ends, and its next request is judged anew.
 func passes(all []fabric.Pass, remote netip.Addr, flow *netlink.ConntrackFlow) bool {
 	for _, pass := range all {
 		ports := pass.Ports
-		if pass.IPv6 != remote.Is6() || pass.Protocol != 0 && pass.Protocol != flow.Forward.Protocol ||
+		if pass.ICMPType != nil || pass.IPv6 != remote.Is6() || pass.Protocol != 0 && pass.Protocol != flow.Forward.Protocol ||
 			ports != (fabric.PortRange{}) && (flow.Forward.DstPort < ports.First || flow.Forward.DstPort > ports.Last) {
 			continue
 		}

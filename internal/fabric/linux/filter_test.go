@@ -1,7 +1,9 @@
 package linux
 
 import (
+	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -115,12 +117,96 @@ func TestFilterAndConnections(t *testing.T) {
 	stillAlive(t, goes)
 	plug(t, f, "lb", filtered(vip, passTCP(service, "10.0.0.8/32")))
 	stillAlive(t, stays)
-	_ = goes.SetDeadline(time.Now().Add(300 * time.Millisecond))
-	_, _ = goes.Write([]byte("?"))
-	if n, err := goes.Read(make([]byte, 1)); err == nil {
-		t.Errorf("%d bytes over a connection that is no longer let through", n)
-	}
+	isSilent(t, goes)
 	plug(t, f, "lb", vip)
 	stillAlive(t, stays)
 	wantGreeting(t, dialer(far.Net), "10.0.0.5", service, "lb to 10.0.0.9")
+}
+
+// Rules with single addresses of both IP versions stand beside each other, any number of them: remote groups.
+func TestFilterWithManySingleAddresses(t *testing.T) {
+	f := newFabric(t)
+	apply(t, f, fabric.Topology{Networks: []fabric.Network{{ID: "red", MTU: 1450}}})
+	vip := port("vip", "red", "10.0.0.5/24", "fd00:5::5/64")
+	lb := plug(t, f, "lb", filtered(vip))
+	near := plugServer(t, f, "near", port("near", "red", "10.0.0.8/24", "fd00:5::8/64"))
+	far := plugServer(t, f, "far", port("far", "red", "10.0.0.9/24", "fd00:5::9/64"))
+	four, six := serve(t, lb.Net, "10.0.0.5", "four"), serve(t, lb.Net, "fd00:5::5", "six")
+
+	plug(t, f, "lb", filtered(vip,
+		passTCP(four, "10.0.0.77/32"), passTCP(four, "10.0.0.8/32"), passTCP(four+1, "10.0.0.8/32"),
+		passTCP(six, "fd00:5::9/128"), passTCP(six, "fd00:5::77/128")))
+	wantGreeting(t, dialer(near.Net), "10.0.0.5", four, "four to 10.0.0.8")
+	wantGreeting(t, dialer(far.Net), "fd00:5::5", six, "six to fd00:5::9")
+	isShut(t, dialer(far.Net), "10.0.0.5", four)
+	isShut(t, dialer(near.Net), "fd00:5::5", six)
+
+	var group []netip.Prefix // of 3,000 members, which 500 rules name
+	for i := range 3_000 {
+		group = append(group, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32))
+	}
+	rules := []fabric.Pass{passTCP(four)}
+	for i := range uint16(500) {
+		rules = append(rules, passTCP(i+1))
+	}
+	for i := range rules {
+		rules[i].Remotes = group
+	}
+	plug(t, f, "lb", filtered(vip, rules...))
+	wantGreeting(t, dialer(far.Net), "10.0.0.5", four, "four to 10.0.0.9")
+	isShut(t, dialer(far.Net), "fd00:5::5", six)
+}
+
+// A filter that the kernel does not take leaves nothing open, least of all what the one before let through.
+func TestFilterThatCannotBeAppliedClosesThePort(t *testing.T) {
+	f := newFabric(t)
+	apply(t, f, fabric.Topology{Networks: []fabric.Network{{ID: "red", MTU: 1450}}})
+	vip := port("vip", "red", "10.0.0.5/24")
+	lb := plug(t, f, "lb", filtered(vip))
+	client := plugServer(t, f, "client", port("client", "red", "10.0.0.8/24"))
+	service := serve(t, lb.Net, "10.0.0.5", "lb")
+	plug(t, f, "lb", filtered(vip, passTCP(service)))
+	open := connection(t, dialer(client.Net), "10.0.0.5", service)
+
+	impossible := passTCP(service, "fd00::1/128")
+	impossible.IPv6 = false
+	_, err := f.Plug(t.Context(), "lb", []fabric.Port{filtered(vip, impossible)})
+	if err == nil || !strings.Contains(err.Error(), "the security groups cannot be applied, so the port is closed until they can") {
+		t.Errorf("the reason is %v", err)
+	}
+	isShut(t, dialer(client.Net), "10.0.0.5", service)
+	isSilent(t, open)
+	plug(t, f, "lb", filtered(vip, passTCP(service)))
+	wantGreeting(t, dialer(client.Net), "10.0.0.5", service, "lb to 10.0.0.8")
+}
+
+// What was revoked just before a crash ends with the next start, connections included.
+func TestFilterRevokedWhileNobodyWatched(t *testing.T) {
+	f := newFabric(t)
+	red := fabric.Topology{Networks: []fabric.Network{{ID: "red", MTU: 1450}}}
+	apply(t, f, red)
+	vip := port("vip", "red", "10.0.0.5/24")
+	lb := plug(t, f, "lb", filtered(vip))
+	near := plugServer(t, f, "near", port("near", "red", "10.0.0.8/24"))
+	far := plugServer(t, f, "far", port("far", "red", "10.0.0.9/24"))
+	service := serve(t, lb.Net, "10.0.0.5", "lb")
+	plug(t, f, "lb", filtered(vip, passTCP(service)))
+	stays, goes := connection(t, dialer(near.Net), "10.0.0.5", service), connection(t, dialer(far.Net), "10.0.0.5", service)
+	crash(f)
+
+	f = restart(t, f.tag)
+	apply(t, f, red)
+	plug(t, f, "lb", filtered(vip, passTCP(service, "10.0.0.8/32")))
+	stillAlive(t, stays)
+	isSilent(t, goes)
+}
+
+// isSilent wants a connection to carry nothing any more.
+func isSilent(t *testing.T, c net.Conn) {
+	t.Helper()
+	_ = c.SetDeadline(time.Now().Add(300 * time.Millisecond))
+	_, _ = c.Write([]byte("?"))
+	if n, err := c.Read(make([]byte, 1)); err == nil {
+		t.Errorf("%d bytes over a connection that is no longer let through", n)
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/google/nftables"
+	mdnetlink "github.com/mdlayher/netlink"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -165,13 +166,21 @@ func (n *namespace) netlink() (h *netlink.Handle, err error) {
 // nftables opens an nftables socket in the namespace; the caller closes it (CloseLasting).
 func (n *namespace) nftables() (conn *nftables.Conn, err error) {
 	err = n.use(func(fd int) error {
-		conn, err = nftables.New(nftables.WithNetNSFd(fd), nftables.AsLasting())
+		conn, err = nftables.New(nftables.WithNetNSFd(fd), nftables.WithSockOptions(roomForRules), nftables.AsLasting())
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("nftables in %s: %w", n.name, err)
 	}
 	return conn, nil
+}
+
+// transactionRoom is how many bytes of rules one transaction may have, and of the kernel's answers to them: each rule
+// takes some 500. A socket's usual 208 KiB hold a few hundred.
+const transactionRoom = 32 << 20
+
+func roomForRules(c *mdnetlink.Conn) error {
+	return errors.Join(c.SetWriteBuffer(transactionRoom), c.SetReadBuffer(transactionRoom))
 }
 
 // close closes the descriptor for good.
