@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -75,8 +74,11 @@ func (h *host) snapshot() snapshot {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	s := snapshot{Networks: networks, Rows: map[string]int{}}
-	s.Listening = listening(h)
+	listening, err := testhost.Listening()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	s := snapshot{Networks: networks, Listening: listening, Rows: map[string]int{}}
 	for table, rows := range h.rows() {
 		s.Rows[table] = len(rows)
 	}
@@ -90,22 +92,6 @@ func namespaceNames(h *host) []string {
 		h.t.Fatal(err)
 	}
 	return names
-}
-
-// listening lists the local addresses of the host's listening TCP sockets, as the kernel writes them.
-func listening(h *host) (addresses []string) {
-	text, err := os.ReadFile("/proc/net/tcp")
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	const listen = "0A" // include/net/tcp_states.h
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) > 3 && fields[3] == listen {
-			addresses = append(addresses, fields[1])
-		}
-	}
-	slices.Sort(addresses)
-	return addresses
 }
 
 // rows reads the server's database, but for the tokens, which come with every command.

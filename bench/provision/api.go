@@ -227,12 +227,13 @@ func dialFrom(namespace, address string) (connection net.Conn, err error) {
 		return nil, err
 	}
 	defer there.Close()
-	home, err := os.Open("/proc/self/ns/net")
+	runtime.LockOSThread()                           // unlocked only once the thread is back home
+	home, err := os.Open("/proc/thread-self/ns/net") // not the main thread's, which may be elsewhere
 	if err != nil {
+		runtime.UnlockOSThread()
 		return nil, err
 	}
 	defer home.Close()
-	runtime.LockOSThread() // unlocked only once the thread is back home
 	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
 		runtime.UnlockOSThread()
 		return nil, err

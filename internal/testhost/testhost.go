@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -32,6 +33,8 @@ func Run(f func() int) int {
 // again starts this program on a fresh host and waits for it. An interrupt is left to that program, which would inherit
 // that it is ignored.
 func again() int {
+	runtime.LockOSThread() // the host ends with the thread that started it (Pdeathsig)
+	defer runtime.UnlockOSThread()
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
 	command := exec.Command("/proc/self/exe", os.Args[1:]...)
 	command.Env = append(os.Environ(), inside+"=1")
