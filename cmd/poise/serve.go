@@ -173,7 +173,9 @@ func build(
 	if h.isNew, err = firstAccounts(ctx, c, h.identity); err != nil {
 		return nil, err
 	}
-	if h.network, err = neutron.New(ctx, neutron.Config{DB: db, Fabric: network, Log: log, PublicURL: c.PublicURL + "/network"}); err != nil {
+	if h.network, err = neutron.New(ctx, neutron.Config{
+		DB: db, Fabric: network, Log: log, PublicURL: c.PublicURL + "/network", Quota: networkQuota(c.NetworkQuotas),
+	}); err != nil {
 		return nil, err
 	}
 	h.compute, err = nova.New(ctx, nova.Config{DB: db, Fabric: network, Network: h.network, Log: log, PublicURL: c.PublicURL + "/compute"})
@@ -220,6 +222,15 @@ func quotas(q config.Quotas) lb.Quota {
 	}
 	maps.DeleteFunc(limits, func(_ lb.Kind, limit int) bool { return limit == lb.NoLimit })
 	return limits
+}
+
+// networkQuota is the configured quota by the names of the network's quota API.
+func networkQuota(q config.NetworkQuotas) neutron.Quota {
+	return neutron.Quota{
+		"network": q.Network, "subnet": q.Subnet, "subnetpool": q.SubnetPool, "port": q.Port, "router": q.Router,
+		"router_route": q.RouterRoute, "floatingip": q.FloatingIP, "security_group": q.SecurityGroup,
+		"security_group_rule": q.SecurityGroupRule, "policy": q.QoSPolicy,
+	}
 }
 
 // firstAccounts makes sure that clouds.yaml and the accounts in it exist, in this order: a crash between the two is

@@ -38,6 +38,8 @@ type Config struct {
 	Octavia  Octavia  `toml:"octavia"`
 	Console  Console  `toml:"console"`
 	Quotas   Quotas   `toml:"quotas"`
+
+	NetworkQuotas NetworkQuotas `toml:"network_quotas"`
 }
 
 // Log says what is logged, to standard error.
@@ -80,6 +82,21 @@ type Quotas struct {
 	L7Rule        int `toml:"l7rule"`
 }
 
+// NetworkQuotas are how many objects of the embedded network a project may have for which nothing else was set; -1 is any
+// number.
+type NetworkQuotas struct {
+	Network           int `toml:"network"`
+	Subnet            int `toml:"subnet"`
+	SubnetPool        int `toml:"subnetpool"`
+	Port              int `toml:"port"`
+	Router            int `toml:"router"`
+	RouterRoute       int `toml:"router_route"` // of one router
+	FloatingIP        int `toml:"floatingip"`
+	SecurityGroup     int `toml:"security_group"`
+	SecurityGroupRule int `toml:"security_group_rule"`
+	QoSPolicy         int `toml:"policy"`
+}
+
 // Duration is a time.Duration written like "12h".
 type Duration struct{ time.Duration }
 
@@ -97,6 +114,10 @@ func Default() Config {
 		Identity: Identity{TokenLifetime: Duration{12 * time.Hour}},
 		Octavia:  Octavia{RBAC: "default", EnforceScope: true},
 		Quotas:   Quotas{-1, -1, -1, -1, -1, -1, -1},
+		NetworkQuotas: NetworkQuotas{
+			Network: 100, Subnet: 100, SubnetPool: 100, Port: 500, Router: 10, RouterRoute: 30, FloatingIP: 50,
+			SecurityGroup: 10, SecurityGroupRule: 100, QoSPolicy: 100,
+		},
 	}
 }
 

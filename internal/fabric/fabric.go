@@ -51,6 +51,14 @@ type Router struct {
 	SNAT       bool        // masquerade traffic from inside that leaves through Gateway
 	// NextHops are the default routes of the gateway leg, at most one for each IP family: the external subnets' gateways.
 	NextHops []netip.Addr
+	// Routes lead beyond the networks of the legs. Each NextHop is an address in one of those networks.
+	Routes []Route
+}
+
+// Route says by which neighbour a range is reached. Both ends are of the same IP family.
+type Route struct {
+	Destination netip.Prefix
+	NextHop     netip.Addr
 }
 
 // RouterPort is one leg of a router.

@@ -210,7 +210,7 @@ func TestPortKeepsTheAddressesThatAreStillWanted(t *testing.T) {
 			wanted []object
 			want   []any
 		}{
-			{"the same", []object{{"ip_address": "10.0.0.9"}, {"subnet_id": subnet["id"]}}, addresses(subnet, "10.0.0.9", "10.0.0.2")},
+			{"the same", []object{{"ip_address": "10.0.0.9"}, {"subnet_id": subnet["id"]}}, addresses(subnet, "10.0.0.2", "10.0.0.9")},
 			{"one less", []object{{"ip_address": "10.0.0.9", "subnet_id": subnet["id"]}}, addresses(subnet, "10.0.0.9")},
 			{"another", []object{{"ip_address": "10.0.0.77"}}, addresses(subnet, "10.0.0.77")},
 			{"none", []object{}, []any{}},

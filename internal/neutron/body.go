@@ -19,7 +19,7 @@ import (
 // The longest texts, in characters (Neutron's column widths).
 const (
 	maxName    = 255
-	maxTag     = 60
+	maxTag     = 255
 	maxEntries = 50 // of a list attribute
 )
 
@@ -34,6 +34,14 @@ type body struct {
 
 // readBody reads {"<kind>": {…}}.
 func readBody(w http.ResponseWriter, r *http.Request, kind string) (*body, error) {
+	envelope, err := readEnvelope(w, r)
+	if err != nil {
+		return nil, err
+	}
+	return newBody(r, kind, envelope[kind])
+}
+
+func readEnvelope(w http.ResponseWriter, r *http.Request) (map[string]json.RawMessage, error) {
 	raw, err := rest.ReadBody(w, r, rest.MaxBody)
 	if err != nil {
 		return nil, fmt.Errorf("request body: %w", err)
@@ -42,11 +50,44 @@ func readBody(w http.ResponseWriter, r *http.Request, kind string) (*body, error
 	if err := json.Unmarshal(raw, &envelope); err != nil {
 		return nil, badRequest("HTTPBadRequest", "The request body is not a JSON object.")
 	}
+	return envelope, nil
+}
+
+func newBody(r *http.Request, kind string, raw json.RawMessage) (*body, error) {
 	b := &body{method: r.Method, caller: rest.CallerFrom(r.Context())}
-	if err := json.Unmarshal(envelope[kind], &b.attributes); err != nil || b.attributes == nil {
+	if err := json.Unmarshal(raw, &b.attributes); err != nil || b.attributes == nil {
 		return nil, badRequest("HTTPBadRequest", "Unable to find '%s' in request body", kind)
 	}
 	return b, nil
+}
+
+// maxBulk bounds the objects of one request: they are made in one transaction, for which all other changes wait.
+const maxBulk = 100
+
+// readBodies reads {"<kind>": {…}}, or a list {"<kinds>": [{…}, …]}.
+func readBodies(w http.ResponseWriter, r *http.Request, k kind) (bodies []*body, isList bool, err error) {
+	envelope, err := readEnvelope(w, r)
+	if err != nil {
+		return nil, false, err
+	}
+	objects := []json.RawMessage{envelope[k.name]}
+	if list, given := envelope[k.plural]; given && envelope[k.name] == nil {
+		isList = true
+		if err := json.Unmarshal(list, &objects); err != nil || len(objects) == 0 {
+			return nil, isList, badRequest("HTTPBadRequest", "Unable to find a list of '%s' in request body", k.plural)
+		}
+		if len(objects) > maxBulk {
+			return nil, isList, badRequest("HTTPBadRequest", "%s: at most %d can be created by one request, not %d", k.plural, maxBulk, len(objects))
+		}
+	}
+	for _, raw := range objects {
+		b, err := newBody(r, k.name, raw)
+		if err != nil {
+			return nil, isList, err
+		}
+		bodies = append(bodies, b)
+	}
+	return bodies, isList, nil
 }
 
 // creating tells a create request from an update; attributes that may only be set at creation are read when it is true.
@@ -194,7 +235,9 @@ func (b *body) address(name string, into *netip.Addr) {
 }
 
 // list reads a list whose entries have the shape of T, without entries beyond T's; null is the empty list.
-func list[T any](b *body, name string, into *[]T) {
+func list[T any](b *body, name string, into *[]T) { listUpTo(b, name, maxEntries, into) }
+
+func listUpTo[T any](b *body, name string, most int, into *[]T) {
 	raw, ok := b.take(name)
 	if !ok {
 		return
@@ -204,8 +247,8 @@ func list[T any](b *body, name string, into *[]T) {
 		b.fail(invalid(name, "'%s' is not a valid list", short(raw)))
 		return
 	}
-	if len(entries) > maxEntries {
-		b.fail(invalid(name, "more than %d entries", maxEntries))
+	if len(entries) > most {
+		b.fail(invalid(name, "more than %d entries", most))
 		return
 	}
 	*into = append([]T{}, entries...)

@@ -26,6 +26,8 @@ type change struct {
 
 	topology bool     // the fabric must hear of it
 	devices  []string // whose ports got other addresses or floating IPs
+
+	grown map[string]map[string]bool // by project: the resources of which objects are added
 }
 
 // change runs f in a transaction, then waits until the fabric knows and tells those whose attachments changed.
@@ -33,7 +35,10 @@ func (s *Service) change(ctx context.Context, caller rest.Caller, f func(ctx con
 	var c *change
 	err := s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		c = &change{tx: tx, caller: caller, routed: s.fabric.Name() != "loopback"}
-		return f(ctx, c)
+		if err := f(ctx, c); err != nil {
+			return err
+		}
+		return s.checkQuotas(ctx, c)
 	})
 	if database.IsReference(err) {
 		return conflict("Conflict", "What the request refers to is being deleted, or what it deletes is being taken into use, by another one.")
@@ -83,6 +88,15 @@ func (c *change) save(ctx context.Context, row interface{ touch() }) error {
 	row.touch()
 	if _, err := c.tx.NewUpdate().Model(row).WherePK().Exec(ctx); err != nil {
 		return fmt.Errorf("update %T: %w", row, err)
+	}
+	return nil
+}
+
+// touchNetwork counts a change of what the network shows of its subnets, as Neutron does.
+func (c *change) touchNetwork(ctx context.Context, id string) error {
+	_, err := c.tx.NewUpdate().Model((*network)(nil)).Set("revision = revision + 1, updated_at = ?", timestamp()).Where("id = ?", id).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("revision of network %s: %w", id, err)
 	}
 	return nil
 }

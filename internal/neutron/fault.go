@@ -20,6 +20,8 @@ const (
 	kindFull    = "IpAddressGenerationFailure"
 	kindInUse   = "IpAddressInUse"
 	kindOutside = "InvalidIpForSubnet"
+
+	kindOverQuota = "OverQuota"
 )
 
 func (r *refusal) Error() string { return r.message }

@@ -82,6 +82,7 @@ func (s *Service) createFloatingIP(ctx context.Context, c *change, b *body) (str
 	if err := c.reserve(ctx, f, place); err != nil {
 		return "", err
 	}
+	c.grows(f.ProjectID, quotaFloatingIP)
 	if err := c.insert(ctx, f); err != nil {
 		return "", err
 	}
@@ -128,7 +129,7 @@ func (c *change) reserve(ctx context.Context, f *floatingIP, place wantedIP) err
 
 func (c *change) giveFloating(ctx context.Context, keeper *port, subnets []*subnet, place wantedIP) error {
 	if place != (wantedIP{}) {
-		s, chosen, err := place.resolve(keeper.NetworkID, subnets)
+		s, chosen, err := c.resolve(ctx, place, keeper.NetworkID, subnets)
 		if err != nil {
 			return err
 		}

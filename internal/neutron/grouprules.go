@@ -255,8 +255,9 @@ func (s *Service) createRule(ctx context.Context, c *change, b *body) (string, e
 		return "", conflict("SecurityGroupRuleExists", "Security group rule already exists. Rule id is %s.", g.Rules[at].ID)
 	}
 	if len(g.Rules) >= maxRules {
-		return "", conflict("OverQuota", "Quota exceeded for resources: ['security_group_rule'].")
+		return "", errOverQuota(quotaRule)
 	}
+	c.grows(r.ProjectID, quotaRule)
 	if err := c.insert(ctx, r); err != nil {
 		return "", err
 	}

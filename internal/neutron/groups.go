@@ -161,6 +161,7 @@ func (s *Service) createGroup(ctx context.Context, c *change, b *body) (string, 
 	if _, err := c.defaultGroup(ctx, g.ProjectID); err != nil {
 		return "", err
 	}
+	c.grows(g.ProjectID, quotaGroup, quotaRule)
 	if err := c.insert(ctx, g); err != nil {
 		return "", err
 	}

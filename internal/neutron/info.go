@@ -1,8 +1,6 @@
 package neutron
 
 import (
-	"context"
-	"fmt"
 	"net/http"
 
 	"poise/internal/rest"
@@ -14,22 +12,33 @@ var extensions = []struct{ alias, name, description string }{
 	{"binding", "Port Binding", "Shows the binding attributes of ports; nothing is bound by them"},
 	{"ext-gw-mode", "Neutron L3 Configurable external gateway mode", "Gateways with and without source translation"},
 	{"external-net", "Neutron external network", "Marks networks as external"},
-	{"extra_dhcp_opt", "Neutron Extra DHCP options", "Shown as an empty list"},
+	{"default-subnetpools", "Default Subnetpools", "Subnets from the default subnet pool"},
+	{"extra_dhcp_opt", "Neutron Extra DHCP options", "Kept and shown; nothing here speaks DHCP"},
+	{"extraroute", "Neutron Extra Route", "Routes of routers"},
+	{"extraroute-atomic", "Atomically add/remove extra routes", "Routes of routers, some at a time"},
 	{"fip-port-details", "Floating IP Port Details Extension", "Shows the port of a floating IP"},
+	{"ip-substring-filtering", "IP address substring filtering", "Ports by a part of their addresses"},
 	{"net-mtu", "Network MTU", "Shows the MTU of networks"},
 	{"net-mtu-writable", "Network MTU (writable)", "Sets the MTU of networks"},
 	{"pagination", "Pagination support", "Pages of lists"},
 	{"port-security", "Port Security", "Ports without it are in no security group and not filtered; source addresses are not checked"},
+	{"port-security-groups-filtering", "Port filtering on security groups", "Ports by their security groups"},
 	{"project-id", "project_id field enabled", "project_id beside tenant_id"},
 	{"qos", "Quality of Service", "Policies without rules: nothing is shaped by them"},
+	{"quota-check-limit-default", "Quota engine limit check by default", "A limit below what is used is refused, unless forced"},
 	{"quota_details", "Quota details management support", "Shows what is used"},
-	{"quotas", "Quota management support", "Shows quotas, which are all unlimited"},
+	{"quotas", "Quota management support", "How much a project may have"},
+	{"revision-if-match", "If-Match constraints based on revision_number", "Changes only what has not been changed meanwhile"},
 	{"router", "Neutron L3 Router", "Routers and floating IPs"},
+	{"security-groups-normalized-cidr", "Normalized CIDR field for security group rules", "Shows the range of a rule"},
 	{"security-group", "security-group", "Filters what reaches and leaves the ports of servers and load balancers"},
 	{"sorting", "Sorting support", "Order of lists"},
 	{"standard-attr-description", "standard-attr-description", "Descriptions"},
 	{"standard-attr-revisions", "Resource revision numbers", "Counts the changes of an object"},
 	{"standard-attr-tag", "Tag support", "Tags"},
+	{"subnet_allocation", "Subnet Allocation", "Subnet pools"},
+	{"subnetpool-prefix-ops", "Subnet Pool Prefix Operations", "Adds ranges to subnet pools and takes them away"},
+	{"tag-creation", "Tag creation", "Adds tags to those that are there"},
 	{"standard-attr-timestamp", "Resource timestamps", "Times of creation and of the last change"},
 }
 
@@ -57,55 +66,4 @@ func (s *Service) serveExtension(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return notFound("ExtensionsNotFound", "Extensions not found: %s.", r.PathValue("alias"))
-}
-
-// unlimited is every quota: what a project may have is not limited here.
-const unlimited = -1
-
-func (s *Service) serveQuota(w http.ResponseWriter, r *http.Request) error {
-	if err := mayReadQuota(r); err != nil {
-		return err
-	}
-	quota := object{"project_id": r.PathValue("project"), "tenant_id": r.PathValue("project")}
-	for _, k := range s.kinds() {
-		quota[k.name] = unlimited
-	}
-	// Of these nobody can have any.
-	for _, name := range []string{"rbac_policy", "subnetpool"} {
-		quota[name] = 0
-	}
-	rest.WriteJSON(w, http.StatusOK, object{"quota": quota})
-	return nil
-}
-
-func (s *Service) serveQuotaDetails(w http.ResponseWriter, r *http.Request) error {
-	if err := mayReadQuota(r); err != nil {
-		return err
-	}
-	quota := object{}
-	for _, k := range s.kinds() {
-		used, err := s.count(r.Context(), k, r.PathValue("project"))
-		if err != nil {
-			return err
-		}
-		quota[k.name] = object{"limit": unlimited, "used": used, "reserved": 0}
-	}
-	rest.WriteJSON(w, http.StatusOK, object{"quota": quota})
-	return nil
-}
-
-func mayReadQuota(r *http.Request) error {
-	caller := rest.CallerFrom(r.Context())
-	if !isAdmin(caller) && (caller.ProjectID == "" || caller.ProjectID != r.PathValue("project")) {
-		return forbidden("get_quota")
-	}
-	return nil
-}
-
-func (s *Service) count(ctx context.Context, k kind, projectID string) (int64, error) {
-	used, err := s.db.NewSelect().TableExpr("neutron_"+tableOf[k.name]).Where("project_id = ?", projectID).Count(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("quota usage of %s: %w", k.plural, err)
-	}
-	return used, nil
 }

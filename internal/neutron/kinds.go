@@ -30,6 +30,7 @@ type kind struct {
 func (s *Service) kinds() []kind {
 	return []kind{
 		s.networks(), s.subnets(), s.ports(), s.routers(), s.floatingIPs(), s.securityGroups(), s.securityGroupRules(), s.qosPolicies(),
+		s.subnetPools(),
 	}
 }
 
@@ -78,20 +79,38 @@ func (s *Service) serveShow(w http.ResponseWriter, r *http.Request, k kind) erro
 	return nil
 }
 
+// serveCreate makes one object, or a list of them: all or none.
 func (s *Service) serveCreate(w http.ResponseWriter, r *http.Request, k kind) error {
-	b, err := readBody(w, r, k.name)
+	bodies, isList, err := readBodies(w, r, k)
 	if err != nil {
 		return err
 	}
-	var id string
-	err = s.change(r.Context(), b.caller, func(ctx context.Context, c *change) (err error) {
-		id, err = k.create(ctx, c, b.again())
-		return err
+	var ids []string
+	err = s.change(r.Context(), rest.CallerFrom(r.Context()), func(ctx context.Context, c *change) error {
+		ids = make([]string, len(bodies)) // a transaction that lost a race begins anew
+		for i, b := range bodies {
+			if ids[i], err = k.create(ctx, c, b.again()); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return s.answer(w, r, k, http.StatusCreated, id)
+	if !isList {
+		return s.answer(w, r, k, http.StatusCreated, ids[0])
+	}
+	views := []object{}
+	for _, id := range ids {
+		view, err := s.show(r.Context(), k, id)
+		if err != nil {
+			return err
+		}
+		views = append(views, view)
+	}
+	rest.WriteJSON(w, http.StatusCreated, object{k.plural: views})
+	return nil
 }
 
 func (s *Service) serveUpdate(w http.ResponseWriter, r *http.Request, k kind) error {
@@ -100,7 +119,12 @@ func (s *Service) serveUpdate(w http.ResponseWriter, r *http.Request, k kind) er
 		return err
 	}
 	id := r.PathValue("id")
-	err = s.change(r.Context(), b.caller, func(ctx context.Context, c *change) error { return k.update(ctx, c, id, b.again()) })
+	err = s.change(r.Context(), b.caller, func(ctx context.Context, c *change) error {
+		if err := c.heedIfMatch(ctx, k, id, r.Header); err != nil {
+			return err
+		}
+		return k.update(ctx, c, id, b.again())
+	})
 	if err != nil {
 		return err
 	}
@@ -109,6 +133,9 @@ func (s *Service) serveUpdate(w http.ResponseWriter, r *http.Request, k kind) er
 
 func (s *Service) serveDelete(w http.ResponseWriter, r *http.Request, k kind) error {
 	err := s.change(r.Context(), rest.CallerFrom(r.Context()), func(ctx context.Context, c *change) error {
+		if err := c.heedIfMatch(ctx, k, r.PathValue("id"), r.Header); err != nil {
+			return err
+		}
 		return k.remove(ctx, c, r.PathValue("id"))
 	})
 	if err != nil {
@@ -142,4 +169,5 @@ func (s *Service) show(ctx context.Context, k kind, id string) (object, error) {
 var errMissing = map[string]func(id string) error{
 	"network": errNetwork, "subnet": errSubnet, "port": errPort, "router": errRouter, "floatingip": errFloatingIP,
 	"security_group": errGroup, "security_group_rule": errRule, "policy": errQoSPolicy,
+	"subnetpool": errSubnetPool,
 }

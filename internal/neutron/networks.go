@@ -87,6 +87,7 @@ func (s *Service) createNetwork(ctx context.Context, c *change, b *body) (string
 		return "", err
 	}
 	c.topology = true
+	c.grows(n.ProjectID, quotaNetwork)
 	return n.ID, c.insert(ctx, n)
 }
 

@@ -32,6 +32,8 @@ type Config struct {
 	Log    *slog.Logger
 	// PublicURL is where clients find [Service.Handler], without a trailing slash ("http://127.0.0.1:9876/network").
 	PublicURL string
+	// Quota is that of projects for which nothing was set; what is left out has the limit of [DefaultQuota].
+	Quota Quota
 }
 
 // Service is the network service. [Service.Run] must run while it is used: changes wait for its reconciling.
@@ -40,6 +42,7 @@ type Service struct {
 	fabric    fabric.Fabric
 	log       *slog.Logger
 	publicURL string
+	quota     Quota // of projects for which nothing was set
 	handler   http.Handler
 	apply     *reconciler
 
@@ -56,7 +59,10 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if err := c.DB.Migrate(ctx, "neutron", own); err != nil {
 		return nil, err
 	}
-	s := &Service{db: c.DB, fabric: c.Fabric, log: c.Log, publicURL: c.PublicURL}
+	if err := checkDefaults(c.Quota); err != nil {
+		return nil, err
+	}
+	s := &Service{db: c.DB, fabric: c.Fabric, log: c.Log, publicURL: c.PublicURL, quota: c.Quota.over(DefaultQuota())}
 	s.apply = newReconciler(s.applyTopology, c.Log)
 	s.handler = rest.Routes(s.routes(), s.fault)
 	return s, nil

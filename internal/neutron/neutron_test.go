@@ -148,6 +148,12 @@ type object = map[string]any
 // call makes a request and returns status and body.
 func (c *cloud) call(who rest.Caller, method, path string, body any) (int, object) {
 	c.t.Helper()
+	return c.callIf(who, "", method, path, body)
+}
+
+// callIf is call under a condition: If-Match.
+func (c *cloud) callIf(who rest.Caller, match, method, path string, body any) (int, object) {
+	c.t.Helper()
 	var payload io.Reader
 	if text, ok := body.(string); ok {
 		payload = bytes.NewReader([]byte(text))
@@ -163,6 +169,9 @@ func (c *cloud) call(who rest.Caller, method, path string, body any) (int, objec
 		c.t.Fatal(err)
 	}
 	request.Header.Set("X-Auth-Token", who.UserName)
+	if match != "" {
+		request.Header.Set("If-Match", match)
+	}
 	request.Close = true
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

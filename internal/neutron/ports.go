@@ -1,6 +1,7 @@
 package neutron
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -50,14 +51,17 @@ func (p *port) read(b *body) {
 	b.text("binding:vnic_type", &p.VNICType)
 	b.adminOnly("port", "binding:profile")
 	if profile, ok := b.take("binding:profile"); ok {
-		fields := map[string]any{}
+		var fields map[string]any
 		if json.Unmarshal(profile, &fields) != nil {
 			b.fail(invalid("binding:profile", "'%s' is not a dictionary", short(profile)))
 		}
-		p.Profile = profile
+		if p.Profile = profile; fields == nil { // null
+			p.Profile = json.RawMessage("{}")
+		}
 	}
 	b.id("qos_policy_id", &p.QoSPolicyID)
-	b.none("dns_name", "dns_domain", "extra_dhcp_opts", "propagate_uplink_status",
+	p.readDHCPOptions(b)
+	b.none("dns_name", "dns_domain", "propagate_uplink_status",
 		"data_plane_status", "numa_affinity_policy", "device_profile")
 	b.macAddress(&p.MAC)
 }
@@ -91,11 +95,7 @@ func (p *port) view(caller rest.Caller) object {
 	v["network_id"], v["name"], v["admin_state_up"], v["mac_address"] = p.NetworkID, p.Name, p.AdminStateUp, p.MAC
 	v["device_id"], v["device_owner"], v["status"] = p.DeviceID, p.DeviceOwner, p.status()
 	v["port_security_enabled"], v["allowed_address_pairs"] = p.PortSecurity, p.AddressPairs
-	fixed := []object{}
-	for _, a := range p.Addresses {
-		fixed = append(fixed, object{"subnet_id": a.SubnetID, "ip_address": a.Address})
-	}
-	v["fixed_ips"], v["security_groups"], v["extra_dhcp_opts"] = fixed, p.groupIDs(), []object{}
+	v["fixed_ips"], v["security_groups"], v["extra_dhcp_opts"] = p.fixedIPs(), p.groupIDs(), p.DHCPOptions
 	v["binding:vnic_type"], v["qos_policy_id"], v["qos_network_policy_id"] = p.VNICType, orNull(p.QoSPolicyID), nil
 	v["dns_name"], v["dns_domain"], v["dns_assignment"] = "", "", []object{}
 	v["propagate_uplink_status"], v["data_plane_status"], v["ip_allocation"] = false, nil, "immediate"
@@ -104,6 +104,18 @@ func (p *port) view(caller rest.Caller) object {
 		v["binding:vif_type"], v["binding:vif_details"] = "unbound", object{}
 	}
 	return v
+}
+
+// fixedIPs are the port's addresses in the order of their text, as Neutron shows them.
+func (p *port) fixedIPs() []object {
+	addresses := slices.SortedFunc(slices.Values(p.Addresses), func(a, b address) int {
+		return cmp.Or(strings.Compare(a.Address, b.Address), strings.Compare(a.SubnetID, b.SubnetID))
+	})
+	fixed := make([]object, len(addresses))
+	for i, a := range addresses {
+		fixed[i] = object{"subnet_id": a.SubnetID, "ip_address": a.Address}
+	}
+	return fixed
 }
 
 func (p *port) status() string {
@@ -121,7 +133,7 @@ func (s *Service) listPorts(ctx context.Context, db bun.IDB, caller rest.Caller,
 func newPort(projectID, networkID string) *port {
 	return &port{
 		common: newCommon(projectID), NetworkID: networkID, AdminStateUp: true, PortSecurity: true,
-		VNICType: "normal", Profile: json.RawMessage("{}"), AddressPairs: []addressPair{},
+		VNICType: "normal", Profile: json.RawMessage("{}"), AddressPairs: []addressPair{}, DHCPOptions: []dhcpOption{},
 	}
 }
 
@@ -175,9 +187,11 @@ func mayChoose(caller rest.Caller, n *network, wanted []wantedIP, mac bool) erro
 // addPort inserts the port and gives it its addresses: those wanted, or when wanted is nil, one of each IP family that
 // the network has.
 func (c *change) addPort(ctx context.Context, p *port, wanted []wantedIP) error {
-	if _, err := c.lock(ctx, p.NetworkID); err != nil {
+	n, err := c.lock(ctx, p.NetworkID)
+	if err != nil {
 		return err
 	}
+	c.portGrows(p, n)
 	if err := c.giveMAC(ctx, p); err != nil {
 		return err
 	}
@@ -192,6 +206,16 @@ func (c *change) addPort(ctx context.Context, p *port, wanted []wantedIP) error 
 		return c.giveEachFamily(ctx, p, subnets)
 	}
 	return c.giveWanted(ctx, p, subnets, wanted)
+}
+
+// portGrows notes what a new port counts as (see [quotaCounts]).
+func (c *change) portGrows(p *port, n *network) {
+	if !p.HolderMade || !strings.HasPrefix(p.Holder, devicePrefix) {
+		c.grows(p.ProjectID, quotaPort)
+	}
+	if n.External && n.ProjectID != p.ProjectID {
+		c.grows(p.ProjectID, quotaFloatingIP)
+	}
 }
 
 func (c *change) giveMAC(ctx context.Context, p *port) error {
@@ -239,7 +263,7 @@ func (c *change) giveEachFamily(ctx context.Context, p *port, subnets []*subnet)
 
 func (c *change) giveWanted(ctx context.Context, p *port, subnets []*subnet, wanted []wantedIP) error {
 	for _, w := range wanted {
-		s, chosen, err := w.resolve(p.NetworkID, subnets)
+		s, chosen, err := c.resolve(ctx, w, p.NetworkID, subnets)
 		if err != nil {
 			return err
 		}
@@ -250,8 +274,8 @@ func (c *change) giveWanted(ctx context.Context, p *port, subnets []*subnet, wan
 	return nil
 }
 
-// resolve finds the subnet that the entry means, and the address in it, if it names one.
-func (w wantedIP) resolve(networkID string, subnets []*subnet) (*subnet, netip.Addr, error) {
+// resolve finds the subnet that the entry means among those of the network, and the address in it, if it names one.
+func (c *change) resolve(ctx context.Context, w wantedIP, networkID string, subnets []*subnet) (*subnet, netip.Addr, error) {
 	chosen := netip.Addr{}
 	if w.Address != "" {
 		var err error
@@ -268,6 +292,9 @@ func (w wantedIP) resolve(networkID string, subnets []*subnet) (*subnet, netip.A
 		}
 	}
 	if w.SubnetID != "" {
+		if _, err := findSubnet(ctx, c.tx, c.caller, w.SubnetID); err != nil {
+			return nil, chosen, err
+		}
 		return nil, chosen, badRequest("InvalidInput",
 			"Invalid input for operation: Failed to create port on network %s, because fixed_ips included invalid subnet %s.", networkID, w.SubnetID)
 	}

@@ -91,6 +91,7 @@ func (s *Service) createQoSPolicy(ctx context.Context, c *change, b *body) (stri
 	if err := b.close(q.view()); err != nil {
 		return "", err
 	}
+	c.grows(q.ProjectID, quotaQoS)
 	return q.ID, c.insert(ctx, q)
 }
 

@@ -11,6 +11,7 @@ import (
 func TestDeletedMeanwhile(t *testing.T) {
 	const rounds = 40
 	onEach(t, func(t *testing.T, c *cloud) {
+		c.limit("p1", object{"security_group": -1, "security_group_rule": -1, "network": -1, "port": -1})
 		network := c.network(alice, nil)
 		c.subnet(alice, network, "10.0.0.0/16")
 		outside := c.network(root, object{"router:external": true})

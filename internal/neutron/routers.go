@@ -26,7 +26,7 @@ func (r *router) read(b *body) {
 	b.text("name", &r.Name)
 	b.text("description", &r.Description)
 	b.flag("admin_state_up", &r.AdminStateUp)
-	b.none("routes", "ha", "distributed", "flavor_id", "availability_zone_hints", "service_type_id", "enable_ndp_proxy")
+	b.none("ha", "distributed", "flavor_id", "availability_zone_hints", "service_type_id", "enable_ndp_proxy")
 }
 
 // wantedGateway is external_gateway_info in a request; without a network it asks for no gateway.
@@ -55,7 +55,7 @@ func (b *body) gateway() *wantedGateway {
 func (r *router) view() object {
 	v := r.common.view()
 	v["name"], v["admin_state_up"], v["status"] = r.Name, r.AdminStateUp, "ACTIVE"
-	v["routes"], v["ha"], v["distributed"], v["flavor_id"] = []object{}, false, false, nil
+	v["routes"], v["ha"], v["distributed"], v["flavor_id"] = r.Routes, false, false, nil
 	v["availability_zones"], v["availability_zone_hints"] = []string{}, []string{}
 	v["external_gateway_info"] = nil
 	if leg := r.gateway(); leg != nil {
@@ -72,13 +72,14 @@ func (s *Service) listRouters(ctx context.Context, db bun.IDB, caller rest.Calle
 }
 
 func (s *Service) createRouter(ctx context.Context, c *change, b *body) (string, error) {
-	r := &router{AdminStateUp: true, EnableSNAT: true}
+	r := &router{AdminStateUp: true, EnableSNAT: true, Routes: []hostRoute{}}
 	r.common = newCommon(b.project("router"))
 	r.read(b)
 	wanted := b.gateway()
 	if err := b.close(r.view()); err != nil {
 		return "", err
 	}
+	c.grows(r.ProjectID, quotaRouter)
 	if err := c.insert(ctx, r); err != nil {
 		return "", err
 	}
@@ -98,11 +99,17 @@ func (s *Service) updateRouter(ctx context.Context, c *change, id string, b *bod
 		return err
 	}
 	r.read(b)
-	wanted := b.gateway()
+	wanted, routed, routes := b.gateway(), b.has("routes"), []hostRoute{}
+	listUpTo(b, "routes", maxRoutes, &routes)
 	if err := b.close(r.view()); err != nil {
 		return err
 	}
 	c.topology = true
+	if routed {
+		if err := s.setRoutes(ctx, c, r, routes); err != nil {
+			return err
+		}
+	}
 	if wanted != nil {
 		if err := c.setGateway(ctx, r, *wanted); err != nil {
 			return err
@@ -168,6 +175,9 @@ func (c *change) clearGateway(ctx context.Context, r *router) error {
 		return conflict("RouterExternalGatewayInUseByFloatingIp",
 			"Gateway cannot be updated for router %s, since a gateway to external network %s is required by one or more floating IPs.",
 			r.ID, leg.NetworkID)
+	}
+	if err := c.checkUnrouted(ctx, r, leg); err != nil {
+		return err
 	}
 	r.GatewayNetworkID = ""
 	r.Legs = slices.DeleteFunc(r.Legs, func(p *port) bool { return p == leg })
@@ -319,6 +329,9 @@ func (c *change) removeInterface(ctx context.Context, r *router, wanted wantedIn
 		return nil, conflict("RouterInterfaceInUseByFloatingIP",
 			"Router interface for subnet %s on router %s cannot be deleted, as it is required by one or more floating IPs.",
 			leg.Addresses[0].SubnetID, r.ID)
+	}
+	if err := c.checkUnrouted(ctx, r, leg); err != nil {
+		return nil, err
 	}
 	return leg, c.remove(ctx, leg)
 }

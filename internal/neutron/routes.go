@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"poise/internal/rest"
 )
@@ -14,12 +15,13 @@ func (s *Service) routes() []rest.Route {
 		{Method: http.MethodGet, Pattern: "/v2.0", Handler: s.serveResources},
 		{Method: http.MethodPut, Pattern: "/v2.0/routers/{id}/add_router_interface", Handler: s.serveAddInterface},
 		{Method: http.MethodPut, Pattern: "/v2.0/routers/{id}/remove_router_interface", Handler: s.serveRemoveInterface},
+		{Method: http.MethodPut, Pattern: "/v2.0/routers/{id}/add_extraroutes", Handler: s.serveAddRoutes},
+		{Method: http.MethodPut, Pattern: "/v2.0/routers/{id}/remove_extraroutes", Handler: s.serveRemoveRoutes},
 		{Method: http.MethodGet, Pattern: "/v2.0/extensions", Handler: s.serveExtensions},
 		{Method: http.MethodGet, Pattern: "/v2.0/extensions/{alias}", Handler: s.serveExtension},
-		{Method: http.MethodGet, Pattern: "/v2.0/quotas/{project}", Handler: s.serveQuota},
-		{Method: http.MethodGet, Pattern: "/v2.0/quotas/{project}/default", Handler: s.serveQuota},
-		{Method: http.MethodGet, Pattern: "/v2.0/quotas/{project}/details", Handler: s.serveQuotaDetails},
 	}
+	table = append(table, s.quotaRoutes()...)
+	table = append(table, s.subnetPoolRoutes()...)
 	table = append(table, s.qosRuleRoutes()...)
 	for path, name := range emptyCollections {
 		table = append(table, rest.Route{Method: http.MethodGet, Pattern: "/v2.0/" + path, Handler: serveEmpty(name)})
@@ -28,13 +30,37 @@ func (s *Service) routes() []rest.Route {
 		table = append(table, s.routesOf(k)...)
 		table = append(table, s.tagRoutesOf(k)...)
 	}
+	for _, route := range table {
+		if other := otherSpelling(route.Pattern); other != route.Pattern {
+			table = append(table, rest.Route{Method: route.Method, Pattern: other, Handler: route.Handler})
+		}
+	}
 	return table
+}
+
+// otherSpelling is the pattern with "_" for "-" in the name of its collection, or the other way round: clients use both, and
+// Neutron takes both.
+func otherSpelling(pattern string) string {
+	const version = "/v2.0/"
+	path, ok := strings.CutPrefix(pattern, version)
+	if !ok {
+		return pattern
+	}
+	collection, rest, deeper := strings.Cut(path, "/")
+	if strings.Contains(collection, "-") {
+		collection = strings.ReplaceAll(collection, "-", "_")
+	} else {
+		collection = strings.ReplaceAll(collection, "_", "-")
+	}
+	if deeper {
+		collection += "/"
+	}
+	return version + collection + rest
 }
 
 // emptyCollections are those that clients look into in passing, by path, with their name in the answer.
 var emptyCollections = map[string]string{
 	"agents":             "agents",
-	"subnetpools":        "subnetpools",
 	"availability_zones": "availability_zones",
 }
 
@@ -85,6 +111,9 @@ func (s *Service) serveInterface(w http.ResponseWriter, r *http.Request, rule st
 	}
 	var answer object
 	err = s.change(r.Context(), rest.CallerFrom(r.Context()), func(ctx context.Context, c *change) error {
+		if err := c.heedIfMatch(ctx, s.routers(), r.PathValue("id"), r.Header); err != nil {
+			return err
+		}
 		of, err := c.ownRouter(ctx, r.PathValue("id"), rule)
 		if err != nil {
 			return err

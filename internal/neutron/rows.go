@@ -66,6 +66,7 @@ type subnet struct {
 	DNS        []string    `bun:"dns_nameservers"`
 	HostRoutes []hostRoute `bun:"host_routes"`
 	NextPlace  int64       `bun:"next_place"`
+	PoolID     string      `bun:"subnetpool_id,nullzero"` // the pool that the range is from; "": none
 }
 
 // prefix and gateway read what [subnet.read] has checked before it was stored.
@@ -99,6 +100,7 @@ type port struct {
 	DeviceOwner  string          `bun:"device_owner"`
 	PortSecurity bool            `bun:"port_security_enabled"`
 	AddressPairs []addressPair   `bun:"address_pairs"`
+	DHCPOptions  []dhcpOption    `bun:"dhcp_options"`
 	HostID       string          `bun:"host_id"`
 	VNICType     string          `bun:"vnic_type"`
 	Profile      json.RawMessage `bun:"profile,type:text"`
@@ -116,6 +118,13 @@ type addressPair struct {
 	IP  string `json:"ip_address"`
 }
 
+// dhcpOption is kept and shown; nothing here speaks DHCP.
+type dhcpOption struct {
+	Name      string `json:"opt_name"`
+	Value     string `json:"opt_value"`
+	IPVersion int    `json:"ip_version"`
+}
+
 // address is one address of a port.
 type address struct {
 	bun.BaseModel `bun:"table:neutron_addresses,alias:a"`
@@ -129,10 +138,11 @@ type address struct {
 type router struct {
 	bun.BaseModel `bun:"table:neutron_routers,alias:r"`
 	common
-	Name             string `bun:"name"`
-	AdminStateUp     bool   `bun:"admin_state_up"`
-	EnableSNAT       bool   `bun:"enable_snat"`
-	GatewayNetworkID string `bun:"gateway_network_id,nullzero"` // "": no external gateway
+	Name             string      `bun:"name"`
+	AdminStateUp     bool        `bun:"admin_state_up"`
+	EnableSNAT       bool        `bun:"enable_snat"`
+	GatewayNetworkID string      `bun:"gateway_network_id,nullzero"` // "": no external gateway
+	Routes           []hostRoute `bun:"routes"`
 
 	Legs []*port `bun:"rel:has-many,join:id=router_id"`
 }

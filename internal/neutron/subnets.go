@@ -38,7 +38,7 @@ func (s *subnet) read(b *body) {
 		}
 	}
 	list(b, "host_routes", &s.HostRoutes)
-	b.none("segment_id", "subnetpool_id", "use_default_subnetpool", "service_types", "dns_publish_fixed_ip",
+	b.none("segment_id", "service_types", "dns_publish_fixed_ip",
 		"ipv6_ra_mode", "ipv6_address_mode", "router:external")
 }
 
@@ -116,7 +116,7 @@ func (s *subnet) view() object {
 		v["ip_version"] = 6
 	}
 	v["allocation_pools"], v["dns_nameservers"], v["host_routes"] = s.Pools, s.DNS, s.HostRoutes
-	v["service_types"], v["subnetpool_id"], v["segment_id"] = []string{}, nil, nil
+	v["service_types"], v["subnetpool_id"], v["segment_id"] = []string{}, orNull(s.PoolID), nil
 	v["ipv6_ra_mode"], v["ipv6_address_mode"], v["dns_publish_fixed_ip"] = nil, nil, false
 	return v
 }
@@ -138,10 +138,11 @@ func (s *Service) createSubnet(ctx context.Context, c *change, b *body) (string,
 	n := &subnet{EnableDHCP: true, DNS: []string{}, HostRoutes: []hostRoute{}}
 	n.common = newCommon(b.project("subnet"))
 	b.id("network_id", &n.NetworkID)
-	n.CIDR = readCIDR(b).String()
-	if b.fault != nil {
-		return "", b.fault
+	cidr, err := s.rangeOf(ctx, c, b, n)
+	if err != nil {
+		return "", err
 	}
+	n.CIDR = cidr.String()
 	n.read(b)
 	n.readRange(b)
 	if err := b.close(n.view()); err != nil {
@@ -157,10 +158,14 @@ func (s *Service) createSubnet(ctx context.Context, c *change, b *body) (string,
 	if of, err = c.lock(ctx, n.NetworkID); err != nil {
 		return "", err
 	}
-	if err := s.checkRange(ctx, c, of, n.prefix()); err != nil {
+	if err := s.checkRange(ctx, c, of, n); err != nil {
 		return "", err
 	}
 	c.topology = true
+	c.grows(n.ProjectID, quotaSubnet)
+	if err := c.touchNetwork(ctx, n.NetworkID); err != nil {
+		return "", err
+	}
 	return n.ID, c.insert(ctx, n)
 }
 
@@ -183,12 +188,16 @@ func readCIDR(b *body) netip.Prefix {
 }
 
 // checkRange refuses ranges that the network already uses or that the fabric cannot carry.
-func (s *Service) checkRange(ctx context.Context, c *change, n *network, cidr netip.Prefix) error {
+func (s *Service) checkRange(ctx context.Context, c *change, n *network, of *subnet) error {
+	cidr := of.prefix()
 	siblings, err := selectSubnets(ctx, c.tx, admin, where("s.network_id = ?", n.ID))
 	if err != nil {
 		return err
 	}
 	for _, sibling := range siblings {
+		if sibling.PoolID != of.PoolID && sibling.prefix().Addr().Is4() == cidr.Addr().Is4() {
+			return badRequest("NetworkSubnetPoolAffinityError", "Subnets hosted on the same network must be allocated from the same subnet pool.")
+		}
 		if sibling.prefix().Overlaps(cidr) {
 			return badRequest("InvalidInput", "Invalid input for operation: Requested subnet with cidr: %s for network: %s overlaps with another subnet.", cidr, n.ID)
 		}
@@ -224,6 +233,9 @@ func (s *Service) updateSubnet(ctx context.Context, c *change, id string, b *bod
 			return err
 		}
 		c.topology = true
+	}
+	if err := c.touchNetwork(ctx, n.NetworkID); err != nil {
+		return err
 	}
 	return c.save(ctx, n)
 }
@@ -266,6 +278,9 @@ func (s *Service) deleteSubnet(ctx context.Context, c *change, id string) error 
 			"Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet.", id)
 	}
 	c.topology = true
+	if err := c.touchNetwork(ctx, n.NetworkID); err != nil {
+		return err
+	}
 	return c.remove(ctx, n)
 }
 

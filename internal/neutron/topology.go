@@ -70,6 +70,9 @@ func (s *Service) topology(ctx context.Context) (fabric.Topology, error) {
 
 func fabricRouter(r *router, subnets map[string]*subnet) fabric.Router {
 	made := fabric.Router{ID: r.ID, SNAT: r.EnableSNAT}
+	for _, route := range r.Routes {
+		made.Routes = append(made.Routes, fabric.Route{Destination: route.Destination, NextHop: route.NextHop})
+	}
 	for _, leg := range r.Legs {
 		port := fabric.RouterPort{PortID: leg.ID, NetworkID: leg.NetworkID, MAC: hardware(leg.MAC), Addresses: prefixesOf(leg, subnets)}
 		if leg.DeviceOwner != ownerGateway {

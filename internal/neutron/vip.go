@@ -41,6 +41,9 @@ func (s *Service) CreateVIP(ctx context.Context, caller rest.Caller, req lb.VIPR
 	var refused *refusal
 	if errors.As(err, &refused) { // what the domain has no words for: something has changed since it was looked at
 		err = &lb.Error{Code: lb.Conflict, Message: refused.message}
+		if refused.kind == kindOverQuota {
+			err = &lb.Error{Code: lb.QuotaExceeded, Message: refused.message}
+		}
 	}
 	return vip, err
 }

@@ -143,7 +143,7 @@ func defaultRoutes(h *netlink.Handle) ([]defaultRoute, error) {
 	var all []defaultRoute
 	for _, r := range found {
 		gateway, ok := netip.AddrFromSlice(r.Gw)
-		if !ok || r.Dst != nil && !isEverything(r.Dst) {
+		if !ok || r.Protocol == unix.RTPROT_STATIC || r.Dst != nil && !isEverything(r.Dst) {
 			continue
 		}
 		all = append(all, defaultRoute{r.LinkIndex, gateway.Unmap(), r.Priority})

@@ -18,12 +18,13 @@ type router struct {
 	id          string
 	cards       []card
 	translation *translation // nil: no leg to the outside, nothing to translate
+	routes      []fabric.Route
 }
 
 // compileRouter puts the floating IPs on the gateway leg, so that the router answers for them. mtus are those of
 // the networks by id.
 func compileRouter(r fabric.Router, floating []fabric.FloatingIP, mtus map[string]int) router {
-	compiled := router{id: r.ID}
+	compiled := router{id: r.ID, routes: r.Routes}
 	for _, leg := range r.Interfaces {
 		compiled.cards = append(compiled.cards, legCard(leg, mtus))
 	}
@@ -96,7 +97,11 @@ func (f *Fabric) applyRouter(ctx context.Context, id string, have, want router) 
 			return nil, err
 		}
 	}
-	return f.connect(space, want.cards)
+	fresh, err := f.connect(space, want.cards)
+	if err != nil {
+		return nil, err
+	}
+	return fresh, setStaticRoutes(space, want.routes)
 }
 
 func (f *Fabric) removeRouters(ctx context.Context, want map[string]router) error {

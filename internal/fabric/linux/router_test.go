@@ -2,7 +2,10 @@ package linux
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -184,4 +187,80 @@ func TestRouterForwardsIPv6(t *testing.T) {
 	four, six := serve(t, lb.Net, "10.0.0.5", "four"), serve(t, lb.Net, "fd00:a::5", "six")
 	wantGreeting(t, dialer(other.Net), "10.0.0.5", four, "four to 10.0.1.9")
 	wantGreeting(t, dialer(other.Net), "fd00:a::5", six, "six to fd00:b::9")
+}
+
+// TestRouterRoutes reaches a range behind a neighbour of the router, by one or two ways, for as long as there is a route.
+func TestRouterRoutes(t *testing.T) {
+	f := newFabric(t)
+	topology := site()
+	apply(t, f, topology)
+	behind := func(name, own string, also ...string) (fabric.Server, uint16) {
+		p := port(name, "red", own)
+		for _, address := range also {
+			p.Addresses = append(p.Addresses, netip.MustParsePrefix(address))
+		}
+		server := plugServer(t, f, name, p)
+		return server, serve(t, server.Net, netip.MustParsePrefix(also[0]).Addr().String(), name)
+	}
+	_, first := behind("first", "10.0.0.9/24", "10.9.0.5/32")
+	_, second := behind("second", "10.0.0.10/24", "10.9.1.5/32")
+	other := plugServer(t, f, "other", port("other", "blue", "10.0.1.9/24"))
+	route := func(destination, hop string) fabric.Route {
+		return fabric.Route{Destination: netip.MustParsePrefix(destination), NextHop: netip.MustParseAddr(hop)}
+	}
+	hear := func(address string, port uint16) error {
+		_, err := hear(t, dialer(other.Net), address, port)
+		return err
+	}
+
+	if hear("10.9.0.5", first) == nil {
+		t.Error("the range is reached without a route")
+	}
+	topology.Routers[0].Routes = []fabric.Route{route("10.9.0.0/24", "10.0.0.9"), route("10.9.1.0/24", "10.0.0.10")}
+	apply(t, f, topology)
+	wantGreeting(t, dialer(other.Net), "10.9.0.5", first, "first to 10.0.1.9")
+	wantGreeting(t, dialer(other.Net), "10.9.1.5", second, "second to 10.0.1.9")
+
+	// A range by two ways, and another by one of them only.
+	topology.Routers[0].Routes = []fabric.Route{
+		route("10.9.0.0/24", "10.0.0.9"), route("10.9.8.0/24", "10.0.0.9"), route("10.9.8.0/24", "10.0.0.10"),
+	}
+	apply(t, f, topology)
+	wantGreeting(t, dialer(other.Net), "10.9.0.5", first, "first to 10.0.1.9")
+	if hear("10.9.1.5", second) == nil {
+		t.Error("the range is reached although its route is gone")
+	}
+	if got := routesOf(t, f, "rtr"); got != "10.9.0.0/24 [10.0.0.9], 10.9.8.0/24 [10.0.0.9 10.0.0.10]" {
+		t.Errorf("routes: %s", got)
+	}
+	topology.Routers[0].Routes = nil
+	apply(t, f, topology)
+	if got := routesOf(t, f, "rtr"); got != "" {
+		t.Errorf("routes that should be gone: %s", got)
+	}
+	wantGreeting(t, dialer(other.Net), "203.0.113.1", serve(t, f.spaces.home, "203.0.113.1", "host"), "host to 203.0.113.2")
+}
+
+// routesOf are the static routes in a router's namespace.
+func routesOf(t *testing.T, f *Fabric, id string) string {
+	t.Helper()
+	space, err := f.spaces.make(roleRouter, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := space.netlink()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	have, err := staticRoutes(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := []string{}
+	for destination, hops := range have {
+		texts = append(texts, fmt.Sprint(destination, " ", hops))
+	}
+	slices.Sort(texts)
+	return strings.Join(texts, ", ")
 }
