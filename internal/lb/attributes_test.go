@@ -57,7 +57,7 @@ func TestNull(t *testing.T) {
 	)
 	before, err := tree.Listener("l1")
 	must(t, err)
-	if before.Name != "n" || before.ConnectionLimit != 7 || before.TimeoutTCPInspectMs != 7 || !cmp.Equal(before.Tags, []string{"a", "b"}) {
+	if before.Name != "n" || before.ConnectionLimit != 7 || before.TimeoutTCPInspectMs != 7 || !cmp.Equal(before.Tags, []string{"b", "a"}) {
 		t.Errorf("listener %+v", before)
 	}
 	tree = change(t, tree,
@@ -94,7 +94,7 @@ func TestBatch(t *testing.T) {
 		Common: lb.Common{Name: lb.Some("n"), Tags: lb.Some([]string{"t"}), AdminStateUp: lb.Some(false)},
 		Weight: lb.Some(9), Backup: lb.Some(true), MonitorAddress: lb.Some(two), MonitorPort: lb.Some(81),
 	}
-	list := []lb.MemberCreate{{ID: "x", Address: one, ProtocolPort: 80}, {ID: "y", Address: two, ProtocolPort: 81, SubnetID: "s"}}
+	list := []lb.MemberCreate{{ID: "x", Address: one, ProtocolPort: 80}, {ID: "y", Address: two, ProtocolPort: 81, SubnetID: lb.Some("s")}}
 	start := change(t, house(t), updateMember("p1", "m1", full))
 
 	tree := change(t, start, replaceMembers("p1", false, list...))
@@ -108,8 +108,8 @@ func TestBatch(t *testing.T) {
 	if !p.Members[1].Deleted || p.Members[2].ID != "y" || p.Members[2].SubnetID != "s" || len(p.Members) != 3 {
 		t.Errorf("members %+v", p.Members)
 	}
-	if added := p.NewMembers(list); len(added) != 0 {
-		t.Errorf("new members after the batch: %v", added)
+	if subnets := p.NewSubnets(list); len(subnets) != 0 {
+		t.Errorf("new subnets after the batch: %v", subnets)
 	}
 
 	tree = change(t, start, replaceMembers("p1", true, list...))
@@ -118,8 +118,8 @@ func TestBatch(t *testing.T) {
 	}
 	before, err := start.Pool("p1")
 	must(t, err)
-	if added := before.NewMembers(list); len(added) != 1 || added[0].ID != "y" {
-		t.Errorf("new members before the batch: %v", added)
+	if subnets := before.NewSubnets(list); len(subnets) != 1 || subnets[0] != "s" {
+		t.Errorf("new subnets before the batch: %v", subnets)
 	}
 	tree = change(t, start, replaceMembers("p1", true))
 	if object(t, tree, "lb").ChangedIn == tree.Generation {

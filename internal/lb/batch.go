@@ -1,9 +1,6 @@
 package lb
 
-import (
-	"net/netip"
-	"slices"
-)
+import "net/netip"
 
 // ReplaceMembers makes the pool's members be those of the list (Octavia's batch update, octavia-resources.md §4.1);
 // with additiveOnly members that are not listed stay. Members are told apart by address and port. Attributes that a
@@ -52,14 +49,20 @@ func (t *LoadBalancer) resetMember(m *Member, in MemberCreate) {
 	setMember(m, attrs)
 	m.AddressText = in.AddressText
 	attrs.apply(&m.Object)
-	if in.SubnetID != "" {
-		m.SubnetID = in.SubnetID
-	}
+	in.SubnetID.Into(&m.SubnetID, "")
 	t.touch(&m.Object)
 }
 
-// NewMembers are the listed members that the pool does not have yet: those whose subnet still wants a look.
-func (p *Pool) NewMembers(list []MemberCreate) []MemberCreate {
+// NewSubnets returns the ids of the subnets that the list gives to members which are not on them yet. The caller of a batch
+// update must be able to see them.
+func (p *Pool) NewSubnets(list []MemberCreate) []string {
 	existing := p.byAddress()
-	return slices.DeleteFunc(slices.Clone(list), func(in MemberCreate) bool { return existing[in.key()] != nil })
+	var ids []string
+	for _, in := range list {
+		m, id := existing[in.key()], in.SubnetID.Or("")
+		if id != "" && (m == nil || m.SubnetID != id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }

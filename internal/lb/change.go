@@ -96,7 +96,7 @@ func (in Common) apply(o *Object) {
 	in.Name.Into(&o.Name, "")
 	in.AdminStateUp.Into(&o.AdminStateUp, false)
 	if in.Tags.Set && !in.Tags.Null {
-		o.Tags = normalTags(in.Tags.Value)
+		o.Tags = unique(in.Tags.Value)
 	}
 }
 

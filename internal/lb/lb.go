@@ -195,7 +195,13 @@ func clone[T any](all []*T) []*T {
 	return copies
 }
 
-// normalTags are tags as they are stored: sorted, each once.
-func normalTags(tags []string) []string {
-	return slices.Compact(slices.Sorted(slices.Values(tags)))
+// unique returns the list without repetitions, in the order given: clients such as Terraform compare what they read with
+// what they wrote.
+func unique[T comparable](list []T) []T {
+	seen := make(map[T]bool, len(list))
+	return slices.DeleteFunc(slices.Clone(list), func(v T) bool {
+		repeated := seen[v]
+		seen[v] = true
+		return repeated
+	})
 }

@@ -2,8 +2,6 @@ package lb
 
 import (
 	"net/netip"
-	"slices"
-	"strings"
 )
 
 // Listener is a port on which a load balancer takes connections.
@@ -213,7 +211,7 @@ func (l *Listener) set(in ListenerAttrs, whenNull Handshake) {
 	in.TimeoutMemberDataMs.Into(&l.TimeoutMemberDataMs, defaultTimeoutMs)
 	in.TimeoutTCPInspectMs.Into(&l.TimeoutTCPInspectMs, 0)
 	if in.AllowedCIDRs.Set {
-		l.AllowedCIDRs = uniqueCIDRs(in.AllowedCIDRs.Value)
+		l.AllowedCIDRs = unique(in.AllowedCIDRs.Value)
 	}
 	in.InsertHeaders.Into(&l.InsertHeaders, nil)
 	in.DefaultTLSContainerRef.Into(&l.DefaultTLSContainerRef, "")
@@ -276,10 +274,4 @@ func (t *LoadBalancer) checkCIDRs(cidrs []netip.Prefix) error {
 		}
 	}
 	return nil
-}
-
-func uniqueCIDRs(cidrs []netip.Prefix) []netip.Prefix {
-	unique := slices.Clone(cidrs)
-	slices.SortFunc(unique, func(a, b netip.Prefix) int { return strings.Compare(a.String(), b.String()) })
-	return slices.Compact(unique)
 }

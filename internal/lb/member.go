@@ -37,7 +37,7 @@ type MemberCreate struct {
 	Address      netip.Addr
 	AddressText  string // see [Member]
 	ProtocolPort int
-	SubnetID     string
+	SubnetID     Opt[string]
 }
 
 // reservedAddress may not be a member: it is the cloud's metadata service.
@@ -71,7 +71,7 @@ func (t *LoadBalancer) addMember(p *Pool, in MemberCreate, existing map[netip.Ad
 	}
 	m := &Member{
 		Object: t.newObject(in.ID, in.Common), Address: address, AddressText: in.AddressText,
-		ProtocolPort: in.ProtocolPort, SubnetID: in.SubnetID, Weight: 1,
+		ProtocolPort: in.ProtocolPort, SubnetID: in.SubnetID.Or(""), Weight: 1,
 	}
 	setMember(m, in.MemberAttrs)
 	p.Members = append(p.Members, m)

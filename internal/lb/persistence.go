@@ -22,6 +22,8 @@ type SessionPersistence struct {
 	CookieName  string     `json:"cookie_name,omitempty"`            // of APP_COOKIE
 	TimeoutSec  *int       `json:"persistence_timeout,omitempty"`    // of pools without connections; nil: the default
 	Granularity netip.Addr `json:"persistence_granularity,omitzero"` // likewise: the mask for clients' addresses
+	// GranularityText is the mask as it was written, "" where that is the canonical text: answers repeat it.
+	GranularityText string `json:"persistence_granularity_text,omitempty"`
 }
 
 // mergePersistence returns the session persistence that a pool gets (octavia-rules.md §3): what is asked for, with the

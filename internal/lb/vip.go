@@ -83,7 +83,7 @@ func (in VIPOptionAttrs) Added(now VIPOptions) VIPOptions {
 	if wanted := in.QoSPolicyID.Or(""); wanted != now.QoSPolicyID {
 		added.QoSPolicyID = wanted
 	}
-	for _, id := range in.SecurityGroupIDs.Or(nil) {
+	for _, id := range unique(in.SecurityGroupIDs.Or(nil)) {
 		if !slices.Contains(now.SecurityGroupIDs, id) {
 			added.SecurityGroupIDs = append(added.SecurityGroupIDs, id)
 		}
@@ -94,7 +94,9 @@ func (in VIPOptionAttrs) Added(now VIPOptions) VIPOptions {
 // setVIPOptions changes the VIP. Security groups and the allowed CIDRs of listeners exclude each other.
 func (t *LoadBalancer) setVIPOptions(in VIPOptionAttrs) error {
 	in.QoSPolicyID.Into(&t.VIP.QoSPolicyID, "")
-	in.SecurityGroupIDs.Into(&t.VIP.SecurityGroupIDs, nil)
+	if in.SecurityGroupIDs.Set {
+		t.VIP.SecurityGroupIDs = unique(in.SecurityGroupIDs.Or(nil))
+	}
 	for _, l := range t.Listeners {
 		if !l.Deleted && len(l.AllowedCIDRs) > 0 && len(t.VIP.SecurityGroupIDs) > 0 {
 			return errCIDRsAndGroups("vip_sg_ids")

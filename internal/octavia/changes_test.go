@@ -22,8 +22,8 @@ func TestUpdates(t *testing.T) {
 		{"/loadbalancers/{lb}", `{"admin_state_up": null}`, `{"admin_state_up": false}`},
 		{"/loadbalancers/{lb}", `{"admin_state_up": "on"}`, `{"admin_state_up": true}`},
 		{"/loadbalancers/{lb}", `{"admin_state_up": 0}`, `{"admin_state_up": false}`},
-		{"/loadbalancers/{lb}", `{"tags": ["b", "a", "b"]}`, `{"tags": ["a", "b"]}`},
-		{"/loadbalancers/{lb}", `{"tags": null}`, `{"tags": ["a", "b"]}`},
+		{"/loadbalancers/{lb}", `{"tags": ["b", "a", "b"]}`, `{"tags": ["b", "a"]}`},
+		{"/loadbalancers/{lb}", `{"tags": null}`, `{"tags": ["b", "a"]}`},
 		{"/loadbalancers/{lb}", `{"tags": []}`, `{"tags": []}`},
 
 		{"/listeners/{listener}", `{"connection_limit": "200"}`, `{"connection_limit": 200}`},
@@ -32,7 +32,7 @@ func TestUpdates(t *testing.T) {
 		{"/listeners/{listener}", `{"connection_limit": null}`, `{"connection_limit": -1}`},
 		{"/listeners/{listener}", `{"timeout_client_data": 0, "timeout_member_connect": 1, "timeout_member_data": 2, "timeout_tcp_inspect": 3}`, `{"timeout_client_data": 0, "timeout_member_connect": 1, "timeout_member_data": 2, "timeout_tcp_inspect": 3}`},
 		{"/listeners/{listener}", `{"timeout_client_data": null, "timeout_member_connect": null, "timeout_member_data": null, "timeout_tcp_inspect": null}`, `{"timeout_client_data": 50000, "timeout_member_connect": 5000, "timeout_member_data": 50000, "timeout_tcp_inspect": 0}`},
-		{"/listeners/{listener}", `{"allowed_cidrs": ["10.1.2.3/8", "192.0.2.1", "10.0.0.0/8"]}`, `{"allowed_cidrs": ["10.0.0.0/8", "192.0.2.1/32"]}`},
+		{"/listeners/{listener}", `{"allowed_cidrs": ["192.0.2.1", "10.1.2.3/8", "10.0.0.0/8"]}`, `{"allowed_cidrs": ["192.0.2.1/32", "10.0.0.0/8"]}`},
 		{"/listeners/{listener}", `{"allowed_cidrs": []}`, `{"allowed_cidrs": null}`},
 		{"/listeners/{listener}", `{"default_pool_id": null}`, `{"default_pool_id": null}`},
 		{"/listeners/{listener}", `{"default_pool_id": "{pool}"}`, `{"default_pool_id": "{pool}"}`},
@@ -292,4 +292,66 @@ func TestStatusReasons(t *testing.T) {
 	if got := a.list("member", "/pools?status_reasons=true&fields=id"); len(got[0]) != 2 {
 		t.Errorf("list: %v", got)
 	}
+}
+
+// TestBatchNulls sends each attribute of a member in a batch update as null, and leaves it out (octavia-resources.md §4.1).
+func TestBatchNulls(t *testing.T) {
+	const full = `"name": "n", "tags": ["t"], "weight": 9, "backup": true, "admin_state_up": true, "subnet_id": "{subnet}",
+		"monitor_address": "10.9.9.9", "monitor_port": 81`
+	tests := []struct {
+		attribute       string
+		null, leftOut   any
+		refusedInSingle bool // a single PUT does not have it
+	}{
+		{"name", "", "n", false},
+		{"tags", []any{"t"}, []any{"t"}, false},
+		{"weight", 1.0, 1.0, false},
+		{"backup", false, false, false},
+		{"admin_state_up", false, true, false},
+		{"subnet_id", nil, subnetID, true},
+		{"monitor_address", nil, nil, false},
+		{"monitor_port", nil, nil, false},
+	}
+	for _, test := range tests {
+		t.Run(test.attribute, func(t *testing.T) {
+			a := newAPI(t)
+			tree := a.tree("member", "one")
+			path := tree.in("/pools/{pool}/members")
+			key := `{"address": "10.1.1.1", "protocol_port": 80`
+			one := path + "/" + id(a.must("member", "POST", path, tree.in(`{"member": `+key+`, `+full+`}}`), 201))
+			shown := func(what string, want any) {
+				t.Helper()
+				if diff := cmp.Diff(want, a.must("member", "GET", one, "", 200)[test.attribute]); diff != "" {
+					t.Errorf("%s (-want +got)\n%s", what, diff)
+				}
+			}
+			batch := func(attributes string) {
+				t.Helper()
+				if got := a.send("member", "PUT", path, tree.in(`{"members": [`+key+attributes+`}]}`)); got.Code != 202 {
+					t.Fatalf("%d %s", got.Code, got.Body)
+				}
+			}
+			batch("")
+			shown("left out", test.leftOut)
+			batch(", " + full)
+			batch(`, "` + test.attribute + `": null`)
+			shown("null", test.null)
+			batch(", " + full)
+			single := `{"member": {"` + test.attribute + `": null}}`
+			if test.refusedInSingle {
+				a.refused("member", "PUT", one, single, 400, "Unknown attribute")
+				return
+			}
+			a.must("member", "PUT", one, single, 200)
+			shown("null in a single change", test.null)
+		})
+	}
+}
+
+// TestBatchMovesNobodyOutOfSight refuses an existing member on a subnet that the caller does not see.
+func TestBatchMovesNobodyOutOfSight(t *testing.T) {
+	a := newAPI(t)
+	tree := a.tree("member", "one")
+	a.refused("member", "PUT", tree.in("/pools/{pool}/members"),
+		tree.in(`{"members": [{"address": "10.0.0.20", "protocol_port": 80, "subnet_id": "{missing}"}]}`), 400, "Subnet "+missingID+" not found.")
 }

@@ -94,7 +94,7 @@ func memberCreate(id string, in values) lb.MemberCreate {
 	return lb.MemberCreate{
 		MemberAttrs: memberAttrs(in), ID: id,
 		Address: address.Addr, AddressText: address.text,
-		ProtocolPort: get[int](in, "protocol_port"), SubnetID: get[string](in, "subnet_id"),
+		ProtocolPort: get[int](in, "protocol_port"), SubnetID: opt[string](in, "subnet_id"),
 	}
 }
 
@@ -137,11 +137,7 @@ func putMembers(c *call) error {
 		return err
 	}
 	if p, err := s.Tree.Pool(poolID); err == nil {
-		var subnets []string
-		for _, m := range p.NewMembers(list) {
-			subnets = append(subnets, m.SubnetID)
-		}
-		if err := c.lookAtSubnets(subnets...); err != nil {
+		if err := c.lookAtSubnets(p.NewSubnets(list)...); err != nil {
 			return err
 		}
 	}

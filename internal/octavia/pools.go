@@ -2,7 +2,6 @@ package octavia
 
 import (
 	"iter"
-	"net/netip"
 	"slices"
 
 	"github.com/google/uuid"
@@ -89,7 +88,7 @@ var persistenceAttributes = attributes{
 	{name: "type", use: onCreate, kind: oneOf(lb.PersistenceTypes...)},
 	{name: "cookie_name", use: onCreate, kind: matching(`^[^\s,;\\]+$`)},
 	{name: "persistence_timeout", use: onCreate, kind: integer(0, unlimited)},
-	{name: "persistence_granularity", use: onCreate, kind: address},
+	{name: "persistence_granularity", use: onCreate, kind: asWritten},
 }
 
 func poolAttrs(in values) lb.PoolAttrs {
@@ -125,9 +124,10 @@ func poolCreate(id string, in values) lb.PoolCreate {
 
 func persistence(in lb.Opt[values]) lb.Opt[lb.SessionPersistence] {
 	all := lb.Opt[lb.SessionPersistence]{Set: in.Set, Null: in.Null}
+	mask := get[written](in.Value, "persistence_granularity")
 	all.Value = lb.SessionPersistence{
 		Type: get[string](in.Value, "type"), CookieName: get[string](in.Value, "cookie_name"),
-		Granularity: get[netip.Addr](in.Value, "persistence_granularity"),
+		Granularity: mask.Addr, GranularityText: mask.text,
 	}
 	if seconds, ok := in.Value["persistence_timeout"].(int); ok {
 		all.Value.TimeoutSec = &seconds
@@ -147,7 +147,7 @@ func readPersistence(o object) any {
 	stored := o.pool.Persistence
 	shown := map[string]any{
 		"type": stored.Type, "cookie_name": orNull(stored.CookieName),
-		"persistence_timeout": nil, "persistence_granularity": ipText(stored.Granularity),
+		"persistence_timeout": nil, "persistence_granularity": orNull(written{stored.Granularity, stored.GranularityText}),
 	}
 	if stored.TimeoutSec != nil {
 		shown["persistence_timeout"] = *stored.TimeoutSec

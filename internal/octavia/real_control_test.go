@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"poise/internal/control"
 	"poise/internal/database"
+	"poise/internal/database/databasetest"
 	"poise/internal/dataplane"
 	"poise/internal/dataplane/accesslog"
 	"poise/internal/fabric"
@@ -22,11 +24,16 @@ import (
 	"poise/internal/store"
 )
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(databasetest.Suite{M: m}) }
+
 // network gives every load balancer the same address.
 type network struct{}
 
-func (network) CreateVIP(_ context.Context, _ rest.Caller, _ lb.VIPRequest) (lb.VIP, error) {
-	return lb.VIP{PortID: missingID, SubnetID: subnetID, NetworkID: networkID, Address: netip.MustParseAddr("10.0.2.35")}, nil
+func (network) CreateVIP(_ context.Context, _ rest.Caller, asked lb.VIPRequest) (lb.VIP, error) {
+	return lb.VIP{
+		PortID: missingID, SubnetID: subnetID, NetworkID: networkID, Address: netip.MustParseAddr("10.0.2.35"),
+		Additional: asked.Additional, VIPOptions: asked.VIPOptions,
+	}, nil
 }
 func (network) ReleaseVIP(context.Context, string) error                 { return nil }
 func (network) VIPOwners(context.Context) ([]string, error)              { return nil, nil }
@@ -108,11 +115,11 @@ func (a *api) wantPast(tree tree) {
 	}
 }
 
-func realAPI(t *testing.T) *api {
-	db, err := database.Open(t.Context(), filepath.Join(t.TempDir(), "poise.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
+func realAPI(t *testing.T) *api { return realAPIOn(t, databasetest.SQLite(t)) }
+
+// realAPIOn starts an API with a control plane and a store of its own, so that it has nothing in memory of what others have
+// written to the database.
+func realAPIOn(t *testing.T, db *database.DB) *api {
 	balancers, err := store.New(t.Context(), db)
 	if err != nil {
 		t.Fatal(err)
@@ -126,12 +133,10 @@ func realAPI(t *testing.T) *api {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 	return &api{TB: t, handler: rest.Frame{Log: slog.New(slog.DiscardHandler)}.Around(octavia.New(octavia.Config{
-		Control: plane, Past: plane, Quotas: balancers, Offers: balancers, Verifier: tokens{}, PublicURL: publicURL, Log: slog.New(slog.DiscardHandler),
+		Control: plane, Certificates: vault{}, Past: plane, Quotas: balancers, Offers: balancers, Verifier: tokens{}, PublicURL: publicURL,
+		Log: slog.New(slog.DiscardHandler),
 	}).Handler())}
 }
 

@@ -39,6 +39,7 @@ type objectRow struct {
 	ParentID       string
 	Kind           lb.Kind
 	CreatedIn      int64
+	Place          int // among the objects of its first generation, which are shown in the order given
 	Body           string
 }
 
@@ -104,7 +105,7 @@ func readTree(ctx context.Context, db bun.IDB, id string) (lb.Snapshot, error) {
 		return lb.Snapshot{}, rowError(err, "body", id)
 	}
 	var objects []objectRow
-	if err := db.NewSelect().Model(&objects).Where("load_balancer_id = ?", id).OrderExpr("created_in, id").Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&objects).Where("load_balancer_id = ?", id).OrderExpr("created_in, place, id").Scan(ctx); err != nil {
 		return lb.Snapshot{}, fmt.Errorf("objects of load balancer %s: %w", id, err)
 	}
 	observed, err := readObservation(ctx, db, id)
@@ -170,7 +171,7 @@ func saveObjects(ctx context.Context, tx bun.Tx, t *lb.LoadBalancer) error {
 		}
 		body, err := json.Marshal(whole)
 		failed = err
-		rows = append(rows, objectRow{ID: o.ID, LoadBalancerID: t.ID, ParentID: parentID, Kind: kind, CreatedIn: o.CreatedIn, Body: string(body)})
+		rows = append(rows, objectRow{ID: o.ID, LoadBalancerID: t.ID, ParentID: parentID, Kind: kind, CreatedIn: o.CreatedIn, Place: len(rows), Body: string(body)})
 	})
 	if failed != nil {
 		return failed

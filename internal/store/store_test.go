@@ -111,7 +111,6 @@ func reread(t *testing.T, db *database.DB, id string) lb.Snapshot {
 
 var sameSnapshot = cmp.Options{
 	cmpopts.IgnoreUnexported(lb.LoadBalancer{}), cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.EquateEmpty(),
-	cmpopts.SortSlices(func(a, b *lb.Member) bool { return a.ID < b.ID }),
 }
 
 func TestWhatIsReadIsWhatWasWritten(t *testing.T) {
@@ -399,6 +398,25 @@ func TestLargePool(t *testing.T) {
 		acknowledge(t, s, id)
 		if got := len(reread(t, db, id).Tree.Pools[0].Members); got != 0 {
 			t.Errorf("%d members, want none: %s", got, fmt.Sprint(id))
+		}
+	})
+}
+
+// TestOrderOfOneGeneration holds that objects which come with one change are read in the order in which they were given.
+func TestOrderOfOneGeneration(t *testing.T) {
+	databasetest.Each(t, func(t *testing.T, db *database.DB) {
+		s := newStore(t, db)
+		id := create(t, s, "p").Tree.ID
+		pool := populate(t, s, id)
+		written := change(t, s, id, func(tree *lb.LoadBalancer) error {
+			var list []lb.MemberCreate
+			for i := range 30 {
+				list = append(list, member(100-i))
+			}
+			return tree.ReplaceMembers(pool, list, true)
+		})
+		if diff := cmp.Diff(written, reread(t, db, id), sameSnapshot); diff != "" {
+			t.Errorf("(-written +read)\n%s", diff)
 		}
 	})
 }
