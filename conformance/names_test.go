@@ -74,11 +74,23 @@ func (n *names) sameList(place string, then []any, now any) []string {
 	if !ok || len(list) != len(then) {
 		return []string{fmt.Sprintf("%s: recorded %d items, now %v", place, len(then), short(now))}
 	}
+	if isSortedByOctavia(place) {
+		then, list = sortedByText(then), sortedByText(list)
+	}
 	var differences []string
 	for i := range then {
 		differences = append(differences, n.same(fmt.Sprintf("%s[%d]", place, i), then[i], list[i])...)
 	}
 	return differences
+}
+
+// isSortedByOctavia tells whether Octavia shows the list in the order of its table's key. poise keeps the order given.
+func isSortedByOctavia(place string) bool {
+	return strings.HasSuffix(place, ".tags") || strings.HasSuffix(place, ".allowed_cidrs")
+}
+
+func sortedByText(list []any) []any {
+	return slices.SortedFunc(slices.Values(list), func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 }
 
 // sameText compares two texts: times are alike, ids and VIP addresses are learned, the order of a choice is free.

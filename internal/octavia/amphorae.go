@@ -3,6 +3,7 @@ package octavia
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 
 	"github.com/google/uuid"
 
@@ -24,13 +25,16 @@ var statusOfAmphora = map[lb.ProvisioningStatus]string{
 
 func (o object) amphoraStatus() string { return statusOfAmphora[o.Provisioning(&o.Tree.Object)] }
 
+// loopbackAddress is where control reaches every placement: control and node are one process.
+var loopbackAddress = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
 // amphoraAttributes have null for what only a virtual machine has.
 var amphoraAttributes = attributes{
 	idAttribute,
 	{name: "project_id", use: hidden, read: func(o object) any { return o.Tree.ProjectID }},
-	{name: "loadbalancer_id", alias: "load_balancer_id", read: func(o object) any { return o.Tree.ID }},
+	{name: "loadbalancer_id", aliases: []string{"load_balancer_id"}, read: func(o object) any { return o.Tree.ID }},
 	{name: "compute_id", read: func(o object) any { return derivedID(o.Snapshot, "compute") }}, // clients want it to be an id
-	fixed("lb_network_ip", 0, nil, "127.0.0.1"),                                                // control and node are one process
+	{name: "lb_network_ip", read: func(object) any { return ipText(loopbackAddress) }},
 	{name: "vrrp_ip", read: func(o object) any { return ipText(o.Tree.VIP.Address) }},
 	{name: "ha_ip", read: func(o object) any { return ipText(o.Tree.VIP.Address) }},
 	{name: "vrrp_port_id", read: func(o object) any { return orNull(o.Tree.VIP.PortID) }},

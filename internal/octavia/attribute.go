@@ -17,7 +17,7 @@ const (
 	onUpdate
 	required // on create
 	hidden   // not in answers: only in requests, filters and sort keys
-	composed // a list or an object: neither a filter nor a sort key
+	composed // a list or an object: no sort key, and as a filter what it has to hold
 	echoed   // in whole answers only: not to be selected, filtered or sorted by
 
 	changeable = onCreate | onUpdate
@@ -31,8 +31,8 @@ type attribute struct {
 	kind kind             // how a value in a request becomes a Go value; nil for attributes that requests may not have
 	read func(object) any // the value in answers; nil for attributes that only requests have
 
-	// alias is Octavia's name in storage, which filters and sort keys may use as well.
-	alias string
+	// aliases are other names that filters and sort keys may use: Octavia's in storage, and those that clients send.
+	aliases []string
 
 	// unserved attributes are known to Octavia and not served by poise: in requests they may be null, empty or preset.
 	unserved bool
@@ -168,12 +168,19 @@ func (t attributes) render(o object, fields []string) map[string]any {
 // absent is what an attribute reads as when an answer leaves it out altogether.
 var absent any = struct{}{}
 
-// key finds the attribute that a filter or a sort key names.
-func (t attributes) key(name string) (attribute, bool) {
+// sortKey finds the attribute that a sort key names.
+func (t attributes) sortKey(name string) (attribute, bool) {
 	for _, a := range t {
-		if a.read != nil && a.use&(composed|echoed) == 0 && (a.name == name || a.alias == name && name != "") {
+		if a.isFilter() && a.use&composed == 0 && slices.Contains(a.names(), name) {
 			return a, true
 		}
 	}
 	return attribute{}, false
 }
+
+// isFilter tells whether lists can be filtered by the attribute: by every one that has a value, as openstacksdk, and with it
+// Horizon and Ansible, send whatever they know of an object.
+func (a attribute) isFilter() bool { return a.read != nil && a.use&echoed == 0 }
+
+// names are all names of the attribute in a query.
+func (a attribute) names() []string { return append([]string{a.name}, a.aliases...) }

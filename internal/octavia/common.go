@@ -17,7 +17,7 @@ var (
 	}
 
 	adminAttribute = attribute{
-		name: "admin_state_up", alias: "enabled", use: changeable, kind: boolean,
+		name: "admin_state_up", aliases: []string{"enabled"}, use: changeable, kind: boolean,
 		read: func(o object) any { return o.base.AdminStateUp },
 	}
 
@@ -109,9 +109,4 @@ func orNull[T comparable](v T) any {
 }
 
 // ipText shows an address; one that is not set is null.
-func ipText(a netip.Addr) any {
-	if !a.IsValid() {
-		return nil
-	}
-	return a.String()
-}
+func ipText(a netip.Addr) any { return orNull(written{Addr: a}) }

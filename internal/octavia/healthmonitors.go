@@ -23,11 +23,11 @@ var healthMonitors = &resource{
 			read: func(o object) any { return o.monitor.TimeoutSec },
 		},
 		{
-			name: "max_retries", alias: "rise_threshold", use: mandatory | onUpdate, kind: integer(1, lb.MaxMonitorTries),
+			name: "max_retries", aliases: []string{"rise_threshold"}, use: mandatory | onUpdate, kind: integer(1, lb.MaxMonitorTries),
 			read: func(o object) any { return o.monitor.MaxRetries },
 		},
 		{
-			name: "max_retries_down", alias: "fall_threshold", use: changeable, kind: integer(1, lb.MaxMonitorTries),
+			name: "max_retries_down", aliases: []string{"fall_threshold"}, use: changeable, kind: integer(1, lb.MaxMonitorTries),
 			read: func(o object) any { return o.monitor.MaxRetriesDown },
 		},
 		{name: "pool_id", use: mandatory | hidden, kind: identity, read: func(o object) any { return o.pool.ID }},

@@ -33,7 +33,7 @@ var l7Policies = &resource{
 			read: func(o object) any { return o.listener.Position(o.policy) },
 		},
 		{
-			name: "rules", use: onCreate | composed, kind: noChildren,
+			name: "rules", aliases: []string{"l7rules"}, use: onCreate | composed, kind: noChildren,
 			read: func(o object) any { return references(o.policy.Rules) },
 		},
 		tagsAttribute,

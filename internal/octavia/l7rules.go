@@ -19,8 +19,9 @@ var l7Rules = &resource{
 			read: func(o object) any { return o.rule.CompareType },
 		},
 		{name: "key", use: changeable, kind: line, read: func(o object) any { return orNull(o.rule.Key) }},
-		{name: "value", use: mandatory | onUpdate, kind: line, read: func(o object) any { return o.rule.Value }},
+		{name: "value", aliases: []string{"rule_value"}, use: mandatory | onUpdate, kind: line, read: func(o object) any { return o.rule.Value }},
 		{name: "invert", use: changeable, kind: boolean, read: func(o object) any { return o.rule.Invert }},
+		{name: "l7policy_id", use: hidden, read: func(o object) any { return o.policy.ID }},
 		tagsAttribute,
 	}...),
 

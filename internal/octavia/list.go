@@ -106,10 +106,14 @@ func (c *call) listQuery(t attributes) (query, error) {
 		p, _ := c.route.parameter(name)
 		switch {
 		case p.filter == nil:
-		case len(given) > 1 || !storable(given[0]):
+		case slices.ContainsFunc(given, func(s string) bool { return !storable(s) }):
+			return query{}, invalid
+		case p.filter.use&composed != 0:
+			q.filters = append(q.filters, filter{*p.filter, allParts(given)})
+		case len(given) > 1:
 			return query{}, invalid
 		default:
-			q.filters = append(q.filters, filter{*p.filter, given[0]})
+			q.filters = append(q.filters, filter{*p.filter, given})
 		}
 	}
 	var err error
@@ -186,10 +190,20 @@ func (q query) links(address string, in url.Values, page []object) []map[string]
 	return links
 }
 
-// filter is a parameter that an attribute must equal.
+// filter is what an attribute must equal or, when it is a list or an object, what it must hold.
 type filter struct {
 	attribute attribute
-	want      string
+	want      []string
+}
+
+func (f filter) matches(o object) bool {
+	v := f.attribute.read(o)
+	return !slices.ContainsFunc(f.want, func(want string) bool {
+		if f.attribute.use&composed != 0 {
+			return !holds(v, want)
+		}
+		return !equals(v, want)
+	})
 }
 
 // isAbout tells whether a filter or a sort key of the query is this attribute.
@@ -200,7 +214,7 @@ func (q query) isAbout(name string) bool {
 
 func (q query) matches(o object) bool {
 	for _, f := range q.filters {
-		if !equals(f.attribute.read(o), f.want) {
+		if !f.matches(o) {
 			return false
 		}
 	}
@@ -224,6 +238,33 @@ func equals(v any, want string) bool {
 	}
 }
 
+// holds tells whether a list or an object has the value: the id of an object, an element, the name of a header.
+func holds(v any, want string) bool {
+	switch v := v.(type) {
+	case []reference:
+		return slices.Contains(v, reference{want})
+	case []string:
+		return slices.Contains(v, want)
+	case networkList:
+		network, ok := parseNetwork(want)
+		return ok && slices.Contains(v, network)
+	case map[string]*string:
+		_, ok := v[want]
+		return ok
+	case map[string]any:
+		for _, part := range v {
+			if equals(part, want) {
+				return true
+			}
+		}
+		return false
+	case []map[string]any:
+		return slices.ContainsFunc(v, func(one map[string]any) bool { return holds(one, want) })
+	default:
+		return false
+	}
+}
+
 // sortKey is one key of a list's order.
 type sortKey struct {
 	attribute  attribute
@@ -234,7 +275,7 @@ type sortKey struct {
 func (t attributes) order(in url.Values) ([]sortKey, error) {
 	var order []sortKey
 	add := func(key, direction string) error {
-		a, ok := t.key(key)
+		a, ok := t.sortKey(key)
 		if !ok {
 			return errBadRequest("Supplied sort key '%s' is not valid.", key)
 		}
@@ -266,6 +307,15 @@ func parts(s string) []string {
 		return nil
 	}
 	return strings.Split(s, ",")
+}
+
+// allParts are the parts of all values.
+func allParts(given []string) []string {
+	var all []string
+	for _, value := range given {
+		all = append(all, parts(value)...)
+	}
+	return all
 }
 
 func isDescending(direction string) (bool, error) {
@@ -326,14 +376,10 @@ func number(b bool) int {
 type tagFilter struct{ all, some, notAll, none []string }
 
 func newTagFilter(in url.Values) tagFilter {
-	read := func(name string) []string {
-		var all []string
-		for _, value := range in[name] {
-			all = append(all, parts(value)...)
-		}
-		return all
+	return tagFilter{
+		all: allParts(in["tags"]), some: allParts(in["tags-any"]),
+		notAll: allParts(in["not-tags"]), none: allParts(in["not-tags-any"]),
 	}
-	return tagFilter{all: read("tags"), some: read("tags-any"), notAll: read("not-tags"), none: read("not-tags-any")}
 }
 
 func (f tagFilter) matches(tags []string) bool {

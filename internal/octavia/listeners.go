@@ -1,6 +1,7 @@
 package octavia
 
 import (
+	"encoding/json"
 	"iter"
 	"net/netip"
 	"slices"
@@ -27,7 +28,7 @@ var listeners = &resource{
 			read: func(o object) any { return o.listener.ProtocolPort },
 		},
 		{
-			name: "loadbalancer_id", alias: "load_balancer_id", use: mandatory | hidden, kind: identity,
+			name: "loadbalancer_id", aliases: []string{"load_balancer_id"}, use: mandatory | hidden, kind: identity,
 			read: func(o object) any { return o.Tree.ID },
 		},
 		loadBalancersAttribute,
@@ -45,7 +46,7 @@ var listeners = &resource{
 		timeout("timeout_tcp_inspect", func(l *lb.Listener) int { return l.TimeoutTCPInspectMs }),
 		{
 			name: "allowed_cidrs", use: changeable | composed, kind: networks,
-			read: func(o object) any { return cidrTexts(o.listener.AllowedCIDRs) },
+			read: func(o object) any { return networkList(o.listener.AllowedCIDRs) },
 		},
 		{name: "insert_headers", use: changeable | composed, kind: headers, read: readHeaders},
 		{
@@ -53,23 +54,24 @@ var listeners = &resource{
 			read: func(o object) any { return references(o.listener.Policies) },
 		},
 		{name: "default_pool", use: onCreate | hidden | composed, kind: noChildren},
-		secret("default_tls_container_ref", func(o object) string { return o.listener.DefaultTLSContainerRef }),
+		secret("default_tls_container_ref", "tls_certificate_id", func(o object) string { return o.listener.DefaultTLSContainerRef }),
 		{
-			name: "sni_container_refs", use: changeable | composed, kind: texts,
+			name: "sni_container_refs", aliases: []string{"sni_containers"}, use: changeable | composed, kind: texts,
 			read: func(o object) any { return append([]string{}, o.listener.SNIContainerRefs...) },
 		},
-		secret("client_ca_tls_container_ref", func(o object) string { return o.listener.ClientCATLSContainerRef }),
+		secret("client_ca_tls_container_ref", "client_ca_tls_certificate_id", func(o object) string { return o.listener.ClientCATLSContainerRef }),
 		{
 			name: "client_authentication", use: changeable, kind: oneOf(lb.ClientAuthentications...),
 			read: func(o object) any { return o.listener.ClientAuthentication },
 		},
-		secret("client_crl_container_ref", func(o object) string { return o.listener.ClientCRLContainerRef }),
+		secret("client_crl_container_ref", "client_crl_container_id", func(o object) string { return o.listener.ClientCRLContainerRef }),
 		{name: "hsts_max_age", use: changeable, kind: integer(0, unlimited), read: readHSTSMaxAge},
 		{
 			name: "hsts_include_subdomains", use: changeable, kind: boolean,
 			read: func(o object) any { return o.listener.HSTSIncludeSubdomains },
 		},
 		{name: "hsts_preload", use: changeable, kind: boolean, read: func(o object) any { return o.listener.HSTSPreload }},
+		fixed("peer_port", hidden, nil, nil), // of Octavia's pairs of virtual machines
 		tagsAttribute,
 	}, handshakeAttributes(func(o object) lb.Handshake { return o.listener.Handshake })),
 
@@ -182,16 +184,15 @@ func readHSTSMaxAge(o object) any {
 	return *o.listener.HSTSMaxAgeSec
 }
 
-// cidrTexts shows networks; none at all is null, never an empty list.
-func cidrTexts(networks []netip.Prefix) any {
-	if len(networks) == 0 {
-		return nil
+// networkList shows networks; none at all is null, never an empty list.
+type networkList []netip.Prefix
+
+// MarshalJSON is what answers show.
+func (l networkList) MarshalJSON() ([]byte, error) {
+	if len(l) == 0 {
+		return []byte("null"), nil
 	}
-	texts := make([]string, len(networks))
-	for i, n := range networks {
-		texts[i] = n.String()
-	}
-	return texts
+	return json.Marshal([]netip.Prefix(l))
 }
 
 // referredTo reads the load balancer that is, or holds, the object that an attribute of the request names.

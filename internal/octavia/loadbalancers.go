@@ -46,6 +46,7 @@ var loadBalancers = &resource{
 			name: "availability_zone", use: onCreate, kind: text(lb.MaxZoneName),
 			read: func(o object) any { return orNull(o.Tree.AvailabilityZone) },
 		},
+		fixed("server_group_id", hidden, nil, nil), // of Octavia's pairs of virtual machines
 		{name: topology, use: hidden, read: func(o object) any { return o.topology }},
 		tagsAttribute,
 	}...),

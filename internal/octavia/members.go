@@ -19,7 +19,7 @@ var members = &resource{
 	attributes: append(projectAttributes(), attributes{
 		idAttribute, nameAttribute, provisioningAttribute, operatingAttribute, adminAttribute, createdAttribute, updatedAttribute,
 		{
-			name: "address", alias: "ip_address", use: mandatory, kind: asWritten,
+			name: "address", aliases: []string{"ip_address"}, use: mandatory, kind: asWritten,
 			read: func(o object) any { return o.address() },
 		},
 		{
@@ -37,8 +37,9 @@ var members = &resource{
 			name: "monitor_port", use: changeable, kind: integer(1, 65535),
 			read: func(o object) any { return orNull(o.member.MonitorPort) },
 		},
-		fixed("request_sriov", onCreate|hidden|composed, boolean, false),
+		fixed("request_sriov", onCreate|hidden, boolean, false),
 		fixed("vnic_type", 0, nil, "normal"),
+		{name: "pool_id", use: hidden, read: func(o object) any { return o.pool.ID }},
 		tagsAttribute,
 	}...),
 

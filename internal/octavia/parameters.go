@@ -47,16 +47,20 @@ func (t attributes) listParameters(more ...parameter) []parameter {
 	var filters []parameter
 	var keys []string
 	for _, a := range t {
-		for _, name := range []string{a.name, a.alias} {
-			of, ok := t.key(name)
-			if !ok {
-				continue
+		if !a.isFilter() || a.name == tagsAttribute.name { // the four parameters of tags are below
+			continue
+		}
+		for _, name := range a.names() {
+			filter := parameter{
+				name: name, schema: schema{"type": typeInQuery(a.name)}, meaning: "Only objects whose " + a.name + " equals this.",
 			}
-			keys = append(keys, name)
-			filters = append(filters, parameter{
-				name: name, filter: &of, schema: schema{"type": typeInQuery(of.name)},
-				meaning: "Only objects whose " + of.name + " equals this.",
-			})
+			if a.use&composed != 0 {
+				filter = words(name, "Only objects whose "+a.name+" holds all of these, given one by one or separated by commas.")
+			} else {
+				keys = append(keys, name)
+			}
+			filter.filter = &a
+			filters = append(filters, filter)
 		}
 	}
 	all := append(slices.Clone(more),
@@ -71,7 +75,7 @@ func (t attributes) listParameters(more ...parameter) []parameter {
 		word("sort_dir", "The directions of sort_key, separated by commas."),
 		fieldsParameter,
 	)
-	if slices.ContainsFunc(t, func(a attribute) bool { return a.name == "tags" }) {
+	if slices.ContainsFunc(t, func(a attribute) bool { return a.name == tagsAttribute.name }) {
 		all = append(all,
 			words("tags", "Only objects with all of these tags, given one by one or separated by commas."),
 			words("tags-any", "Only objects with one of these tags."),

@@ -26,10 +26,13 @@ var pools = &resource{
 			read: func(o object) any { return string(o.pool.Algorithm) },
 		},
 		{
-			name: "loadbalancer_id", alias: "load_balancer_id", use: onCreate | hidden, kind: identity,
+			name: "loadbalancer_id", aliases: []string{"load_balancer_id"}, use: onCreate | hidden, kind: identity,
 			read: func(o object) any { return o.Tree.ID },
 		},
-		{name: "listener_id", use: onCreate, kind: identity},
+		{
+			name: "listener_id", use: onCreate | hidden | composed, kind: identity,
+			read: func(o object) any { return references(o.Tree.ListenersOf(o.pool.ID)) },
+		},
 		{
 			name: "session_persistence", use: changeable | composed,
 			kind: part("pool_.pool.session_persistence", persistenceAttributes), read: readPersistence,
@@ -44,11 +47,11 @@ var pools = &resource{
 			read: func(o object) any { return references(o.pool.Members) },
 		},
 		{name: "healthmonitor", use: onCreate | hidden | composed, kind: noChildren},
-		{name: "healthmonitor_id", read: readMonitorID},
+		{name: "healthmonitor_id", aliases: []string{"health_monitor_id"}, read: readMonitorID},
 		{name: "tls_enabled", use: changeable, kind: boolean, read: func(o object) any { return o.pool.TLSEnabled }},
-		secret("tls_container_ref", func(o object) string { return o.pool.TLSContainerRef }),
-		secret("ca_tls_container_ref", func(o object) string { return o.pool.CATLSContainerRef }),
-		secret("crl_container_ref", func(o object) string { return o.pool.CRLContainerRef }),
+		secret("tls_container_ref", "tls_certificate_id", func(o object) string { return o.pool.TLSContainerRef }),
+		secret("ca_tls_container_ref", "ca_tls_certificate_id", func(o object) string { return o.pool.CATLSContainerRef }),
+		secret("crl_container_ref", "crl_container_id", func(o object) string { return o.pool.CRLContainerRef }),
 		tagsAttribute,
 	}, handshakeAttributes(func(o object) lb.Handshake { return o.pool.Handshake })),
 

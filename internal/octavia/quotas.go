@@ -3,6 +3,8 @@ package octavia
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 
 	"poise/internal/lb"
 	"poise/internal/rest"
@@ -47,9 +49,40 @@ var quotaAttributes = func() attributes {
 			name: q.name, use: changeable, kind: integer(lb.NoLimit, lb.MaxQuota),
 			read: func(o object) any { return o.quota[q.kind] },
 		})
+		if q.name == quotaColumn[q.kind] {
+			all = append(all, attribute{name: inUse + q.name, use: hidden, read: func(o object) any { return o.inUse[q.kind] }})
+		}
 	}
 	return all
 }()
+
+// inUse begins the names of what a project has of each kind. Octavia shows it nowhere, but lists can be filtered and sorted by
+// it; only then is it counted.
+const inUse = "in_use_"
+
+// quotaColumn are the names of kinds in Octavia's storage.
+var quotaColumn = map[lb.Kind]string{
+	lb.KindLoadBalancer: "load_balancer", lb.KindListener: "listener", lb.KindMember: "member", lb.KindPool: "pool",
+	lb.KindHealthMonitor: "health_monitor", lb.KindL7Policy: "l7policy", lb.KindL7Rule: "l7rule",
+}
+
+// countInUse gives quotas what their projects have, when the query is about it.
+func (c *call) countInUse(q query, all []object) error {
+	if !slices.ContainsFunc(quotaAttributes, func(a attribute) bool { return strings.HasPrefix(a.name, inUse) && q.isAbout(a.name) }) {
+		return nil
+	}
+	for i, o := range all {
+		snapshots, err := c.Control.List(c.r.Context(), o.base.ProjectID)
+		if err != nil {
+			return err
+		}
+		all[i].inUse = map[lb.Kind]int{}
+		for _, s := range snapshots {
+			s.Tree.Walk(func(kind lb.Kind, _ string, _ *lb.Object, _ any) { all[i].inUse[kind]++ })
+		}
+	}
+	return nil
+}
 
 func quotaRoutes() []route {
 	return []route{
@@ -85,6 +118,9 @@ func listQuotas(c *call) error {
 		if scope == "" || scope == project {
 			all = append(all, quotaObject(project, quota))
 		}
+	}
+	if err := c.countInUse(q, all); err != nil {
+		return err
 	}
 	return c.answerPage(q, all, "quotas", "quotas_links", func(o object) map[string]any {
 		return quotaAttributes.render(o, q.fields)

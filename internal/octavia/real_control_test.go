@@ -26,12 +26,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(databasetest.Suite{M: m}) }
 
-// network gives every load balancer the same address.
+// network gives every load balancer the address that it asks for, or the same one.
 type network struct{}
 
 func (network) CreateVIP(_ context.Context, _ rest.Caller, asked lb.VIPRequest) (lb.VIP, error) {
+	if !asked.Address.IsValid() {
+		asked.Address = netip.MustParseAddr("10.0.2.35")
+	}
 	return lb.VIP{
-		PortID: missingID, SubnetID: subnetID, NetworkID: networkID, Address: netip.MustParseAddr("10.0.2.35"),
+		PortID: missingID, SubnetID: subnetID, NetworkID: networkID, Address: asked.Address,
 		Additional: asked.Additional, VIPOptions: asked.VIPOptions,
 	}, nil
 }

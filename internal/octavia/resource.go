@@ -64,6 +64,7 @@ type object struct {
 	offer   *lb.Offer
 	profile *lb.Profile
 	quota   lb.Quota
+	inUse   map[lb.Kind]int // of a project in a list of quotas that is about it
 }
 
 // routes are the resource's lines of the route table.

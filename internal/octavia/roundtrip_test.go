@@ -20,8 +20,8 @@ var everyAttribute = []struct {
 	body               string
 }{
 	{"/loadbalancers", "loadbalancer", "{lb}", `{
-		"name": "é", "description": "d", "admin_state_up": true, "tags": ["z", "a", "m"], "project_id": "` + projectA + `",
-		"vip_subnet_id": "{subnet}", "vip_network_id": "` + networkID + `", "vip_port_id": "{missing}", "vip_address": "10.0.2.35",
+		"name": "é", "description": "d", "admin_state_up": false, "tags": ["z", "a", "m"], "project_id": "` + projectA + `",
+		"vip_subnet_id": "{subnet}", "vip_network_id": "` + networkID + `", "vip_port_id": "{missing}", "vip_address": "2001:db8::5",
 		"vip_qos_policy_id": "` + policyID + `", "vip_sg_ids": ["` + policyID + `", "` + groupID + `", "` + missingID + `"],
 		"additional_vips": [{"subnet_id": "` + policyID + `", "ip_address": "fd00::9", "port_id": "{missing}"},
 		                    {"subnet_id": "` + groupID + `", "ip_address": "10.9.0.1", "port_id": "{missing}"}],

@@ -7,9 +7,12 @@ import (
 	"poise/internal/lb"
 )
 
-// secret is an attribute that refers to the key manager.
-func secret(name string, read func(object) string) attribute {
-	return attribute{name: name, use: changeable, kind: text(lb.MaxName), read: func(o object) any { return orNull(read(o)) }}
+// secret is an attribute that refers to the key manager; stored is Octavia's name for it in storage.
+func secret(name, stored string, read func(object) string) attribute {
+	return attribute{
+		name: name, aliases: []string{stored}, use: changeable, kind: text(lb.MaxName),
+		read: func(o object) any { return orNull(read(o)) },
+	}
 }
 
 // referring are the attributes that refer to the key manager.
