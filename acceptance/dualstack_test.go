@@ -49,10 +49,7 @@ func TestDualStackAndSecurityGroups(t *testing.T) {
 
 	h.run("openstack security group create guard")
 	h.run("openstack security group rule create --ethertype IPv6 --protocol tcp --dst-port 80 --remote-ip fd00:25::/64 guard")
-	h.run(`wget -q -O - --method=PUT --header "X-Auth-Token: $(openstack token issue -c id -f value)"` +
-		` --header "Content-Type: application/json"` +
-		` --body-data '{"loadbalancer": {"vip_sg_ids": ["'$(openstack security group show guard -c id -f value)'"]}}'` +
-		` http://127.0.0.1:9876/load-balancer/v2/lbaas/loadbalancers/$(openstack loadbalancer show both -c id -f value)`)
+	h.run(vipGroups(`["'$(openstack security group show guard -c id -f value)'"]`))
 	isShut(four)
 	answers(six)
 	h.run("openstack security group rule create --protocol tcp --dst-port 80 --remote-group guard guard")
@@ -61,11 +58,25 @@ func TestDualStackAndSecurityGroups(t *testing.T) {
 	answers(four) // the client is in the group now
 	h.run("openstack port set --no-security-group --disable-port-security srv-lbaas-2")
 	isShut(four)
+	h.run(vipGroups(`[]`))
+	answers(four)
+	h.run("openstack port set --security-group guard $(openstack loadbalancer show both -c vip_port_id -f value)")
+	isShut(four)
+	answers(six)
+	h.run("openstack port set --no-security-group $(openstack loadbalancer show both -c vip_port_id -f value)")
+	answers(four)
 
 	h.run("openstack loadbalancer delete --cascade --wait both")
 	h.run("openstack security group delete guard")
 	h.run("openstack network qos policy delete gold")
 	h.run("poise lab down")
+}
+
+// vipGroups is a command that sets the load balancer's vip_sg_ids.
+func vipGroups(ids string) string {
+	return `wget -q -O - --method=PUT --header "X-Auth-Token: $(openstack token issue -c id -f value)"` +
+		` --header "Content-Type: application/json" --body-data '{"loadbalancer": {"vip_sg_ids": ` + ids + `}}'` +
+		` http://127.0.0.1:9876/load-balancer/v2/lbaas/loadbalancers/$(openstack loadbalancer show both -c id -f value)`
 }
 
 // fetchFrom is a command by which a server of the lab fetches a page.

@@ -55,7 +55,7 @@ func membersOf(ctx context.Context, db bun.IDB, rules []*groupRule) (map[string]
 	rows := []struct{ GroupID, Address string }{}
 	err := db.NewSelect().TableExpr("neutron_port_groups AS m").ColumnExpr("m.group_id, a.address").
 		Join("JOIN neutron_addresses AS a ON a.port_id = m.port_id").
-		Where("m.group_id IN ?", bun.Tuple(ids)).Order("m.group_id", "a.address").Scan(ctx, &rows)
+		Where("m.group_id IN ?", bun.Tuple(ids)).Where(groupsThatCount).Order("m.group_id", "a.address").Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("members of security groups: %w", err)
 	}

@@ -27,9 +27,22 @@ type securityGroup struct {
 // portGroup puts a port into a group.
 type portGroup struct {
 	bun.BaseModel `bun:"table:neutron_port_groups,alias:m"`
-	PortID        string `bun:"port_id,pk"`
-	GroupID       string `bun:"group_id,pk"`
+	PortID        string  `bun:"port_id,pk"`
+	GroupID       string  `bun:"group_id,pk"`
+	By            chooser `bun:"by_balancer,pk"`
 }
+
+// chooser is who put a port into a group. The choice of a load balancer (vip_sg_ids) counts instead of the owner's.
+type chooser bool
+
+const (
+	byOwner    chooser = false
+	byBalancer chooser = true
+)
+
+// groupsThatCount is a condition for neutron_port_groups m: the choice of the port's load balancer, or else the owner's.
+const groupsThatCount = "(m.by_balancer OR NOT EXISTS" +
+	" (SELECT 1 FROM neutron_port_groups b WHERE b.port_id = m.port_id AND b.by_balancer))"
 
 func (s *Service) securityGroups() kind {
 	return kind{
@@ -246,7 +259,7 @@ func (c *change) secure(ctx context.Context, p *port, wanted []string) error {
 		return badRequest("PortSecurityAndIPRequiredForSecurityGroups",
 			"Port security must be enabled and port must have an IP address in order to use security groups.")
 	case !p.PortSecurity:
-		return c.setGroups(ctx, p, []string{})
+		return c.setGroups(ctx, p, byOwner, []string{})
 	case wanted == nil && len(p.Groups) > 0:
 		return nil
 	case wanted == nil && p.ProjectID == "":
@@ -256,42 +269,53 @@ func (c *change) secure(ctx context.Context, p *port, wanted []string) error {
 		if err != nil {
 			return err
 		}
-		return c.setGroups(ctx, p, []string{id})
+		return c.setGroups(ctx, p, byOwner, []string{id})
 	}
 	wanted, err := c.checkGroups(ctx, wanted)
 	if err != nil {
 		return err
 	}
-	return c.setGroups(ctx, p, wanted)
+	return c.setGroups(ctx, p, byOwner, wanted)
 }
 
-// setGroups puts the port into these groups and no others.
-func (c *change) setGroups(ctx context.Context, p *port, wanted []string) error {
-	had := p.groupIDs()
-	if slices.Equal(had, wanted) {
+// setGroups makes the choice of the owner or of the load balancer be these groups and no others.
+func (c *change) setGroups(ctx context.Context, p *port, by chooser, wanted []string) error {
+	if slices.Equal(p.groupsBy(by), wanted) {
 		return nil
 	}
-	if _, err := c.tx.NewDelete().Model((*portGroup)(nil)).Where("port_id = ?", p.ID).Exec(ctx); err != nil {
+	had := p.groupIDs()
+	_, err := c.tx.NewDelete().Model((*portGroup)(nil)).Where("port_id = ? AND by_balancer = ?", p.ID, by).Exec(ctx)
+	if err != nil {
 		return fmt.Errorf("security groups of port %s: %w", p.ID, err)
 	}
-	p.Groups = nil
+	chosen := []portGroup{}
 	for _, id := range wanted {
-		p.Groups = append(p.Groups, portGroup{PortID: p.ID, GroupID: id})
+		chosen = append(chosen, portGroup{PortID: p.ID, GroupID: id, By: by})
 	}
-	if len(p.Groups) > 0 {
-		if err := c.insert(ctx, &p.Groups); err != nil {
+	if len(chosen) > 0 {
+		if err := c.insert(ctx, &chosen); err != nil {
 			return err
 		}
 	}
+	p.Groups = append(slices.DeleteFunc(p.Groups, func(g portGroup) bool { return g.By == by }), chosen...)
 	c.moved(p)
-	return c.movedByRemote(ctx, append(had, wanted...)...)
+	return c.movedByRemote(ctx, append(had, p.groupIDs()...)...)
 }
 
 // groupIDs are the port's groups in the order of their ids.
 func (p *port) groupIDs() []string {
+	if ids := p.groupsBy(byBalancer); len(ids) > 0 {
+		return ids
+	}
+	return p.groupsBy(byOwner)
+}
+
+func (p *port) groupsBy(by chooser) []string {
 	ids := []string{}
 	for _, g := range p.Groups {
-		ids = append(ids, g.GroupID)
+		if g.By == by {
+			ids = append(ids, g.GroupID)
+		}
 	}
 	slices.Sort(ids)
 	return ids

@@ -12,7 +12,7 @@ const ownerServer = "compute:nova"
 
 // hold makes the port that of a load balancer or a server.
 func (p *port) hold(device, owner string) {
-	p.Holder, p.DeviceID, p.DeviceOwner = device, device, owner
+	p.Holder, p.DeviceID, p.DeviceOwner, p.GroupsGiven = device, device, owner, false
 }
 
 // isTaken tells whether somebody has the port, or says so in its attributes.
@@ -47,7 +47,10 @@ func (c *change) releasePort(ctx context.Context, p *port) error {
 	if p.DeviceID == p.Holder {
 		p.DeviceID, p.DeviceOwner = "", ""
 	}
-	p.Holder = ""
+	p.Holder, p.GroupsGiven = "", false
+	if err := c.setGroups(ctx, p, byBalancer, []string{}); err != nil {
+		return err
+	}
 	return c.save(ctx, p)
 }
 

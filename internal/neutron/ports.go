@@ -345,12 +345,27 @@ func (s *Service) updatePort(ctx context.Context, c *change, id string, b *body)
 	if before.PortSecurity != p.PortSecurity {
 		c.moved(p)
 	}
-	if groups != nil || !p.PortSecurity {
-		if err := c.secure(ctx, p, groups); err != nil {
+	if groups != nil || !p.PortSecurity && before.PortSecurity {
+		if err := s.regroup(ctx, c, p, groups); err != nil {
 			return err
 		}
 	}
 	return c.save(ctx, p)
+}
+
+// regroup puts a port into the groups that an update asks for, or out of all where it takes port security away.
+func (s *Service) regroup(ctx context.Context, c *change, p *port, wanted []string) error {
+	if p.isVIP() {
+		if err := s.checkVIPGroups(p, wanted); err != nil {
+			return err
+		}
+		p.GroupsGiven = true
+		c.moved(p)
+	}
+	if len(p.groupsBy(byBalancer)) > 0 { // and the same are wanted
+		return nil
+	}
+	return c.secure(ctx, p, wanted)
 }
 
 // readdress replaces the port's addresses; those that are still wanted stay.

@@ -108,6 +108,7 @@ type port struct {
 	Holder       string          `bun:"holder,nullzero"`    // which load balancer or server has it; "": none
 	HolderMade   bool            `bun:"holder_made"`
 	QoSPolicyID  string          `bun:"qos_policy_id,nullzero"`
+	GroupsGiven  bool            `bun:"groups_given"` // since its load balancer has it; see [port.filtersVIP]
 
 	Addresses []address   `bun:"rel:has-many,join:id=port_id"`
 	Groups    []portGroup `bun:"rel:has-many,join:id=port_id"`

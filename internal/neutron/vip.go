@@ -146,7 +146,7 @@ func (c *change) makeVIP(ctx context.Context, req lb.VIPRequest, networkID strin
 	p := newPort(req.ProjectID, networkID)
 	p.Name, p.AdminStateUp = "octavia-lb-"+req.LoadBalancerID, false
 	p.hold(balancerDevice(req.LoadBalancerID), ownerBalancer)
-	p.HolderMade, p.PortSecurity = true, false
+	p.HolderMade = true
 	if err := c.addPort(ctx, p, []wantedIP{}); err != nil {
 		return lb.VIP{}, err
 	}

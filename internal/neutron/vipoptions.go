@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"poise/internal/fabric"
 	"poise/internal/lb"
@@ -115,20 +116,13 @@ func (s *Service) VIPOptionsVisible(ctx context.Context, caller rest.Caller, opt
 	return nil
 }
 
-// dress gives the VIP's port the policy and the groups that the load balancer asks for. The port of a load balancer
-// without groups keeps those that its owner gave it, which filter nothing while the load balancer has it.
+// dress gives the VIP's port the policy and the groups that the load balancer asks for.
 func (c *change) dress(ctx context.Context, p *port, options lb.VIPOptions) error {
 	p.QoSPolicyID = options.QoSPolicyID
-	groups := slices.Compact(slices.Sorted(slices.Values(options.SecurityGroupIDs)))
-	switch {
-	case len(groups) > 0:
+	if len(options.SecurityGroupIDs) > 0 {
 		p.PortSecurity = true
-	case p.HolderMade:
-		p.PortSecurity = false
-	default:
-		groups = p.groupIDs()
 	}
-	if err := c.setGroups(ctx, p, groups); err != nil {
+	if err := c.setGroups(ctx, p, byBalancer, distinct(options.SecurityGroupIDs)); err != nil {
 		return err
 	}
 	return c.save(ctx, p)
@@ -136,15 +130,37 @@ func (c *change) dress(ctx context.Context, p *port, options lb.VIPOptions) erro
 
 // isDressed tells whether there is nothing to do for [change.dress].
 func (p *port) isDressed(options lb.VIPOptions) bool {
-	groups := slices.Compact(slices.Sorted(slices.Values(options.SecurityGroupIDs)))
-	if len(groups) == 0 && !p.HolderMade {
-		groups = p.groupIDs()
+	return p.QoSPolicyID == options.QoSPolicyID && slices.Equal(p.groupsBy(byBalancer), distinct(options.SecurityGroupIDs))
+}
+
+// distinct are the ids in order, without repetitions.
+func distinct(ids []string) []string { return slices.Compact(slices.Sorted(slices.Values(ids))) }
+
+// isVIP tells whether a load balancer has the port.
+func (p *port) isVIP() bool { return strings.HasPrefix(p.Holder, devicePrefix) }
+
+// filtersVIP tells whether the port's groups filter what reaches a load balancer: those of vip_sg_ids do, and those that
+// the port was put into since the load balancer has it. What it was in before was not meant for a load balancer, above
+// all not the project's default group.
+func (p *port) filtersVIP() bool {
+	return p.PortSecurity && (len(p.groupsBy(byBalancer)) > 0 || p.GroupsGiven && len(p.groupIDs()) > 0)
+}
+
+// checkVIPGroups checks the groups that a request puts a load balancer's port into.
+func (s *Service) checkVIPGroups(p *port, wanted []string) error {
+	chosen := p.groupsBy(byBalancer)
+	if len(chosen) > 0 && (!p.PortSecurity || !slices.Equal(chosen, distinct(wanted))) {
+		return conflict("Conflict", "The security groups of port %s are the vip_sg_ids of load balancer %s; change them there.",
+			p.ID, strings.TrimPrefix(p.Holder, devicePrefix))
 	}
-	return p.QoSPolicyID == options.QoSPolicyID && slices.Equal(p.groupIDs(), groups)
+	if len(wanted) > 0 && !s.filters() {
+		return unsupported("Security groups of a load balancer's port, where the loopback interface cannot filter,")
+	}
+	return nil
 }
 
 // AttachVIP brings the VIP's port to the options of its load balancer and says how it is plugged. Without security groups
-// of its own a VIP is open: what no listener takes is refused anyway, and the listeners' allowed CIDRs do the rest.
+// that count a VIP is open: what no listener takes is refused anyway, and the listeners' allowed CIDRs do the rest.
 func (s *Service) AttachVIP(ctx context.Context, vip lb.VIP) (fabric.Port, error) {
 	gone := fmt.Errorf("port %s of the VIP has been deleted by its owner, so nothing can reach the load balancer any more; "+
 		"delete it, or make a new one", vip.PortID)
@@ -169,7 +185,7 @@ func (s *Service) AttachVIP(ctx context.Context, vip lb.VIP) (fabric.Port, error
 		}
 	}
 	plug, err := s.attachment(ctx, p)
-	if err == nil && len(vip.SecurityGroupIDs) > 0 {
+	if err == nil && p.filtersVIP() && s.filters() {
 		plug.Filter, err = filterOf(ctx, s.db, p)
 	}
 	return plug, err

@@ -3,6 +3,7 @@ package neutron_test
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -10,6 +11,7 @@ import (
 
 	"poise/internal/database"
 	"poise/internal/database/databasetest"
+	"poise/internal/fabric"
 	"poise/internal/fabric/loopback"
 	"poise/internal/lb"
 )
@@ -117,6 +119,8 @@ func TestVIPSecurityGroups(t *testing.T) {
 				vip.VIPOptions = options
 				wantGroups([]any{id(group)}, true)
 				c.refused(alice, "DELETE", "/v2.0/security-groups/"+id(group), nil, 409, "SecurityGroupInUse")
+				vip.VIPOptions = lb.VIPOptions{}
+				wantGroups(one.bare, false)
 			})
 		}
 		if err := c.service.VIPOptionsVisible(t.Context(), bob, options); lb.CodeOf(err) != lb.Invalid || err.Error() != "Security Group "+id(group)+" not found." {
@@ -132,6 +136,111 @@ func TestVIPSecurityGroups(t *testing.T) {
 		want := "port " + vip.PortID + " of the VIP has been deleted by its owner, so nothing can reach the load balancer any more; delete it, or make a new one"
 		if _, err := c.service.AttachVIP(t.Context(), vip); err == nil || err.Error() != want {
 			t.Error("without its port:", err)
+		}
+	})
+}
+
+// TestVIPPortGroups sets the groups of a VIP's port as Terraform's security_group_ids and `openstack port set
+// --security-group` do: what the answer confirms stands, and filters.
+func TestVIPPortGroups(t *testing.T) {
+	onEach(t, func(t *testing.T, c *cloud) {
+		network := c.network(alice, nil)
+		subnet := c.subnet(alice, network, "10.0.0.0/28")
+		web, other := c.group(alice, "web"), c.group(alice, "other")
+		c.rule(alice, web, object{"protocol": "tcp", "port_range_min": 80, "port_range_max": 80})
+		supplied := c.port(alice, network, nil)
+		byDefault := supplied["security_groups"].([]any)
+		for name, req := range map[string]lb.VIPRequest{
+			"own port": {SubnetID: id(subnet)}, "supplied port": {PortID: id(supplied)},
+		} {
+			t.Run(name, func(t *testing.T) {
+				req.LoadBalancerID, req.ProjectID = uuid.NewString(), "p1"
+				vip, err := c.service.CreateVIP(t.Context(), alice, req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				told := make(chan string, 32)
+				c.service.OnAttachmentChange(func(device string) { told <- device })
+				filter := func() *fabric.Filter {
+					t.Helper()
+					plug, err := c.service.AttachVIP(t.Context(), vip)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return plug.Filter
+				}
+				port := "/v2.0/ports/" + vip.PortID
+				put := func(attributes object) object {
+					return c.must(alice, "PUT", port, object{"port": attributes})
+				}
+				if shown := c.must(alice, "GET", port, nil); shown["port_security_enabled"] != true || filter() != nil {
+					t.Errorf("before: port security %v, filter %v", shown["port_security_enabled"], filter())
+				}
+				for _, groups := range [][]any{{id(web)}, {id(web), id(other)}, {}, byDefault, {id(web)}} {
+					slices.SortFunc(groups, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
+					for len(told) > 0 {
+						<-told
+					}
+					put(object{"security_groups": groups})
+					put(object{"name": "renamed"})
+					if diff := cmp.Diff(groups, c.must(alice, "GET", port, nil)["security_groups"]); diff != "" {
+						t.Error("reads back (-want +got)\n", diff)
+					}
+					if (filter() != nil) != (len(groups) > 0) || len(told) == 0 {
+						t.Errorf("groups %v: filter %v, %d were told", groups, filter(), len(told))
+					}
+				}
+				if got := filter(); len(got.In) != 1 || got.In[0].Ports.First != 80 {
+					t.Errorf("the filter lets in %v", got.In)
+				}
+
+				vip.SecurityGroupIDs = []string{id(other)} // wins
+				filter()
+				c.refused(alice, "PUT", port, object{"port": object{"security_groups": []any{id(web)}}}, 409, "Conflict")
+				c.refused(alice, "PUT", port, object{"port": object{"port_security_enabled": false}}, 409, "Conflict")
+				put(object{"security_groups": []any{id(other)}})
+				if got := filter(); got == nil || len(got.In) != 0 {
+					t.Errorf("vip_sg_ids let in %v", got)
+				}
+				vip.SecurityGroupIDs = nil // and what was set before counts again
+				if got := filter(); got == nil || len(got.In) != 1 {
+					t.Errorf("afterwards the filter is %v", got)
+				}
+				put(object{"port_security_enabled": false})
+				if got := filter(); got != nil {
+					t.Errorf("without port security the filter is %v", got)
+				}
+				put(object{"port_security_enabled": true})
+				if err := c.service.ReleaseVIP(t.Context(), req.LoadBalancerID); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+	})
+}
+
+// A supplied port keeps its owner's groups through vip_sg_ids, and is its owner's again afterwards.
+func TestSuppliedPortKeepsItsGroups(t *testing.T) {
+	onEach(t, func(t *testing.T, c *cloud) {
+		network := c.network(alice, nil)
+		c.subnet(alice, network, "10.0.0.0/28")
+		web, guard := c.group(alice, "web"), c.group(alice, "guard")
+		supplied := c.port(alice, network, object{"security_groups": []any{id(web)}})
+		vip, err := c.service.CreateVIP(t.Context(), alice, lb.VIPRequest{
+			LoadBalancerID: "one", ProjectID: "p1", PortID: id(supplied), VIPOptions: lb.VIPOptions{SecurityGroupIDs: []string{id(guard)}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown := func() any { return c.must(alice, "GET", "/v2.0/ports/"+vip.PortID, nil)["security_groups"] }
+		if diff := cmp.Diff([]any{id(guard)}, shown()); diff != "" {
+			t.Error("while the load balancer has it (-want +got)\n", diff)
+		}
+		if err := c.service.ReleaseVIP(t.Context(), "one"); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]any{id(web)}, shown()); diff != "" {
+			t.Error("afterwards (-want +got)\n", diff)
 		}
 	})
 }
