@@ -58,6 +58,7 @@ bench: packages ## measure speed, against named peers; needs root
 	go run ./bench/provision
 	go run ./bench/api
 	go run ./bench/console
+	go run ./bench/neighbours
 
 .PHONY: generate
 generate: ## make again what is generated: the console's pages

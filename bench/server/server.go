@@ -57,6 +57,9 @@ func (s *Server) Begin(ctx context.Context) error {
 	return s.Start(ctx)
 }
 
+// Address is the root of the server's APIs, without a slash at its end.
+func (s *Server) Address() string { return "http://" + s.listen }
+
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 // Account is a cloud of the server's clouds.yaml.

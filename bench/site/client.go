@@ -34,7 +34,7 @@ func (s *Site) StartClient(args ...string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{in, cmd, bufio.NewReader(out)}, inNamespace(s.spaces[clientIP], cmd.Start)
+	return &Client{in, cmd, bufio.NewReader(out)}, InNamespace(s.spaces[clientIP], cmd.Start)
 }
 
 // Number is the next line that the client prints.

@@ -51,7 +51,7 @@ func (s *Site) start(space, ip string, cmd *exec.Cmd) (*Process, error) {
 	}
 	defer log.Close()
 	cmd.Stderr = log
-	return p, inNamespace(space, cmd.Start)
+	return p, InNamespace(space, cmd.Start)
 }
 
 // await waits until a process listens, and then rests.
@@ -67,7 +67,7 @@ func (s *Site) await(p *Process, port int) error {
 }
 
 func (s *Site) listens(p *Process, port int) bool {
-	return inNamespace(s.spaces[clientIP], func() error {
+	return InNamespace(s.spaces[clientIP], func() error {
 		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return err

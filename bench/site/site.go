@@ -156,8 +156,8 @@ func (s *Site) Close() {
 	_ = os.RemoveAll(s.Dir)
 }
 
-// inNamespace calls f on a thread that is in the namespace, "" for the host's. A process that f starts stays there.
-func inNamespace(space string, f func() error) error {
+// InNamespace calls f on a thread that is in the namespace, "" for the host's. A process that f starts stays there.
+func InNamespace(space string, f func() error) error {
 	if space == "" {
 		return f()
 	}
