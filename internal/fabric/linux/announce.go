@@ -16,24 +16,40 @@ type news struct {
 	bridge    int // interface index, in the switch
 	mac       net.HardwareAddr
 	addresses []netip.Prefix
+	moved     []netip.Addr // of them, those that were known by another MAC address
 }
 
-// announce tells everybody on the bridge, in the card's name. It sends from the switch, by one socket for all:
+// announce tells everybody on the bridge, in the card's name; those beside it are told where they may know better and be
+// wrong. It sends from the switch, by one socket for all:
 // the kernel takes some 15 ms to close a packet socket, which would be most of the time that Plug takes.
 func (f *Fabric) announce(all []news) error {
 	for _, n := range all {
 		for _, p := range n.addresses {
-			frame := gratuitousARP(n.mac, p.Addr())
-			if p.Addr().Is6() {
-				frame = advertisement(n.mac, p.Addr())
-			}
-			to := &unix.SockaddrLinklayer{Ifindex: n.bridge}
-			err := unix.Sendto(f.megaphone, frame, 0, to)
-			// ENOBUFS: the bridge has no carrier, so there are no neighbours either.
-			if err != nil && !errors.Is(err, unix.ENOBUFS) {
-				return fmt.Errorf("announcement of %s: %w", p.Addr(), err)
+			if err := f.tell(n.bridge, n.mac, p.Addr()); err != nil {
+				return err
 			}
 		}
+		for _, address := range n.moved {
+			for _, plug := range f.forward.beside(n.bridge) {
+				if err := f.tell(plug, n.mac, address); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// tell sends the announcement out of an interface of the switch.
+func (f *Fabric) tell(link int, mac net.HardwareAddr, address netip.Addr) error {
+	frame := gratuitousARP(mac, address)
+	if address.Is6() {
+		frame = advertisement(mac, address)
+	}
+	err := unix.Sendto(f.megaphone, frame, 0, &unix.SockaddrLinklayer{Ifindex: link})
+	// ENOBUFS, ENETDOWN: it has no carrier, so there are no neighbours either. ENXIO: it has gone just now.
+	if err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.ENETDOWN) && !errors.Is(err, unix.ENXIO) {
+		return fmt.Errorf("announcement of %s: %w", address, err)
 	}
 	return nil
 }

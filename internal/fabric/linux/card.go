@@ -26,6 +26,9 @@ type card struct {
 	addresses []netip.Prefix
 	gateways  []netip.Addr // default routes
 	settings  settings     // beside those of the namespace
+	// bridged cards hear what is said to everybody. Load balancers' are beside the bridge, which takes 1,023 ports: they
+	// forward by their MAC address alone.
+	bridged bool
 }
 
 // portCard describes the card of a port. Both ends have the same name, which starts as the port's id does.
@@ -51,7 +54,7 @@ func (f *Fabric) connect(space *namespace, cards []card) ([]news, error) {
 		return nil, err
 	}
 	defer h.Close()
-	if err := removeOtherCards(h, cards); err != nil {
+	if err := f.removeOtherCards(h, cards); err != nil {
 		return nil, err
 	}
 	var all []news
@@ -69,6 +72,15 @@ func (f *Fabric) connect(space *namespace, cards []card) ([]news, error) {
 // holds a socket there and the namespace with it. To remove the cards would take some 30 ms each, where the kernel
 // removes them together with the namespace, and many namespaces at once.
 func silence(space *namespace) error {
+	return eachLink(space, func(h *netlink.Handle, link netlink.Link) error {
+		if err := h.LinkSetDown(link); err != nil {
+			return fmt.Errorf("interface %s down: %w", link.Attrs().Name, err)
+		}
+		return nil
+	})
+}
+
+func eachLink(space *namespace, do func(h *netlink.Handle, link netlink.Link) error) error {
 	h, err := space.netlink()
 	if err != nil {
 		return err
@@ -79,15 +91,23 @@ func silence(space *namespace) error {
 		return fmt.Errorf("list of interfaces: %w", err)
 	}
 	for _, link := range links {
-		if err := h.LinkSetDown(link); err != nil {
-			return fmt.Errorf("interface %s down: %w", link.Attrs().Name, err)
+		if err := do(h, link); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// forget has nothing forwarded any more to the card, whose plug is the other end.
+func (f *Fabric) forget(inside netlink.Link) error {
+	if _, isCard := inside.(*netlink.Veth); !isCard || f.forward == nil {
+		return nil
+	}
+	return f.forward.forget(inside.Attrs().ParentIndex)
+}
+
 // removeOtherCards removes the veth ends that are not among the cards.
-func removeOtherCards(h *netlink.Handle, cards []card) error {
+func (f *Fabric) removeOtherCards(h *netlink.Handle, cards []card) error {
 	links, err := dump(h.LinkList)
 	if err != nil {
 		return fmt.Errorf("list of interfaces: %w", err)
@@ -98,7 +118,7 @@ func removeOtherCards(h *netlink.Handle, cards []card) error {
 		if _, isCard := link.(*netlink.Veth); !isCard || wanted {
 			continue
 		}
-		if err := removeLink(h, name); err != nil {
+		if err := errors.Join(f.forget(link), removeLink(h, name)); err != nil {
 			return err
 		}
 	}
@@ -128,10 +148,32 @@ func (f *Fabric) install(space *namespace, h *netlink.Handle, c card) (news, err
 	if err := f.adjust(h, ends, bridge, c); err != nil {
 		return news{}, err
 	}
+	moved, err := f.connectPlug(ends, bridge, c)
+	if err != nil {
+		return news{}, err
+	}
 	if slices.ContainsFunc(added, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
 		err = awaitAddresses(h, ends.inside)
 	}
-	return news{bridge: bridge.Attrs().Index, mac: ends.inside.Attrs().HardwareAddr, addresses: added}, err
+	return news{bridge: bridge.Attrs().Index, mac: ends.inside.Attrs().HardwareAddr, addresses: added, moved: moved}, err
+}
+
+// connectPlug has frames forwarded to the card and from it.
+func (f *Fabric) connectPlug(ends *pair, bridge netlink.Link, c card) (moved []netip.Addr, err error) {
+	if f.forward == nil {
+		return nil, nil
+	}
+	want := outlet{network: bridge.Attrs().Index, bridged: c.bridged, mac: ends.inside.Attrs().HardwareAddr}
+	for _, p := range c.addresses {
+		want.addresses = append(want.addresses, p.Addr())
+	}
+	if c.bridged {
+		// Whose MAC address is not known has not said a word yet: nobody looks for it but by asking for its address.
+		if err := f.bridge.LinkSetFlood(ends.outside, false); err != nil {
+			return nil, fmt.Errorf("bridge port: %w", err)
+		}
+	}
+	return f.forward.connect(ends.outside, want)
 }
 
 // pair is a card as it exists.
@@ -166,14 +208,19 @@ func (f *Fabric) find(h *netlink.Handle, c card) (*pair, error) {
 		inside.Attrs().ParentIndex == outside.Attrs().Index && outside.Attrs().ParentIndex == inside.Attrs().Index {
 		return &pair{inside, outside}, nil
 	}
-	return nil, errors.Join(removeLink(h, c.name), removeLink(f.bridge, c.plug))
+	if outside != nil && f.forward != nil {
+		err = f.forward.forget(outside.Attrs().Index)
+	}
+	return nil, errors.Join(err, removeLink(h, c.name), removeLink(f.bridge, c.plug))
 }
 
-// insert makes the pair: the plug up and in its bridge, the card down in its namespace.
+// insert makes the pair: the plug up and in its place, the card down in its namespace.
 func (f *Fabric) insert(space *namespace, c card, bridge netlink.Link) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU, attrs.Flags = c.plug, c.mtu, net.FlagUp
-	attrs.MasterIndex = bridge.Attrs().Index
+	if c.bridged {
+		attrs.MasterIndex = bridge.Attrs().Index
+	}
 	veth := netlink.NewVeth(attrs)
 	veth.PeerName, veth.PeerHardwareAddr = c.name, c.mac
 	err := space.use(func(fd int) error {
@@ -182,7 +229,7 @@ func (f *Fabric) insert(space *namespace, c card, bridge netlink.Link) error {
 	})
 	switch {
 	case errors.Is(err, unix.EXFULL):
-		return fmt.Errorf("network %s is full: a bridge takes 1023 ports: %w", c.networkID, err)
+		return fmt.Errorf("network %s is full: it takes 1023 routers and servers on one node: %w", c.networkID, err)
 	case err != nil:
 		return fmt.Errorf("veth pair: %w", err)
 	}
@@ -193,7 +240,15 @@ func (f *Fabric) insert(space *namespace, c card, bridge netlink.Link) error {
 func (c card) isNewsTo(ends *pair, bridge netlink.Link) bool {
 	return !isUp(ends.inside) || !isUp(ends.outside) ||
 		c.mac != nil && !bytes.Equal(ends.inside.Attrs().HardwareAddr, c.mac) ||
-		ends.outside.Attrs().MasterIndex != bridge.Attrs().Index
+		ends.outside.Attrs().MasterIndex != c.master(bridge)
+}
+
+// master is the interface index of the bridge that the plug is a port of, 0 for none.
+func (c card) master(bridge netlink.Link) int {
+	if !c.bridged {
+		return 0
+	}
+	return bridge.Attrs().Index
 }
 
 // adjust changes what differs of the two ends, and brings the card up.
@@ -210,8 +265,8 @@ func (f *Fabric) adjust(h *netlink.Handle, ends *pair, bridge netlink.Link, c ca
 		}
 		inside.Attrs().HardwareAddr = c.mac
 	}
-	if outside.Attrs().MasterIndex != bridge.Attrs().Index {
-		if err := f.bridge.LinkSetMaster(outside, bridge); err != nil {
+	if outside.Attrs().MasterIndex != c.master(bridge) {
+		if err := f.bridge.LinkSetMasterByIndex(outside, c.master(bridge)); err != nil {
 			return fmt.Errorf("bridge: %w", err)
 		}
 	}

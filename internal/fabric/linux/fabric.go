@@ -16,6 +16,9 @@
 //	└────────────────────┘  │ └───────────────────────┘ │    └─────────────────────┘
 //	                        └───────────────────────────┘       ●──● is a veth pair
 //
+// Load balancers are drawn at their bridge, but stand beside it: forward.go carries frames between cards by MAC address, and
+// the bridge only what is meant for everybody.
+//
 // All bridges stand in one namespace of their own, the switch, so that neither the host's firewall nor its bridge
 // filters see what tenants send, and the host has one interface for each external network and nothing else. Every load
 // balancer, server and router has a namespace with one card (a veth end) for each port; tenants may therefore use
@@ -60,6 +63,7 @@ type Fabric struct {
 	host   *netlink.Handle // in the namespace that the process started in
 
 	lan           *namespace   // the switch
+	forward       *forwarder   // nil: the kernel takes no such program, and bridges do all the forwarding
 	megaphone     int          // a packet socket in the switch that only sends, -1 before it is open
 	restoreLimits func() error // puts back what RaiseNeighbourLimits raised
 
@@ -116,6 +120,9 @@ func (f *Fabric) powerUp() (err error) {
 	if f.bridge, err = f.lan.netlink(); err != nil {
 		return err
 	}
+	if f.forward, err = openForwarder(f.bridge); err != nil {
+		f.log.Warn("bridges do all the forwarding: a network takes 1023 ports, and frames to everybody are not limited", "err", err)
+	}
 	if f.megaphone, err = f.lan.Socket(unix.AF_PACKET, unix.SOCK_RAW); err != nil {
 		return err
 	}
@@ -131,6 +138,9 @@ func (f *Fabric) release() {
 		if h != nil {
 			h.Close()
 		}
+	}
+	if f.forward != nil {
+		f.forward.close()
 	}
 	if f.megaphone >= 0 {
 		_ = unix.Close(f.megaphone)
@@ -223,6 +233,7 @@ func (f *Fabric) plug(ctx context.Context, r role, id string, ports []fabric.Por
 	cards := make([]card, len(ports))
 	for i, p := range ports {
 		cards[i] = portCard(p)
+		cards[i].bridged = r != roleLoadBalancer || f.forward == nil
 	}
 	// The filter comes before the cards that it is for, so that nothing slips in.
 	if err := space.filter(filtersOf(ports)); err != nil {
@@ -255,7 +266,8 @@ func (f *Fabric) removeSpace(r role, id string) error {
 	}
 	space, err := f.spaces.find(r, id)
 	if space != nil {
-		err = silence(space)
+		forgotten := eachLink(space, func(_ *netlink.Handle, link netlink.Link) error { return f.forget(link) })
+		err = errors.Join(forgotten, silence(space))
 	}
 	return errors.Join(err, f.spaces.remove(r, id))
 }

@@ -56,9 +56,11 @@ func compileRouter(r fabric.Router, floating []fabric.FloatingIP, mtus map[strin
 }
 
 func legCard(leg fabric.RouterPort, mtus map[string]int) card {
-	return portCard(fabric.Port{
+	c := portCard(fabric.Port{
 		ID: leg.PortID, NetworkID: leg.NetworkID, MAC: leg.MAC, MTU: mtus[leg.NetworkID], Addresses: leg.Addresses,
 	})
+	c.bridged = true
+	return c
 }
 
 // applyRouters announces the addresses when all routers stand: of two routers, the one that has just got a floating

@@ -87,6 +87,7 @@ func (f *Fabric) hostCard(n fabric.Network) *card {
 	name := f.hostLink(bridge)
 	c := &card{
 		name: name, plug: hostPlug(bridge), networkID: n.ID, mac: hostMAC(name), mtu: n.MTU, settings: hostSettings(name),
+		bridged: true,
 	}
 	for _, s := range n.Subnets {
 		if s.Gateway.IsValid() {
@@ -160,7 +161,7 @@ func (f *Fabric) applySegment(ctx context.Context, bridge string, s segment) err
 		return err
 	}
 	if s.host == nil {
-		return removeLink(f.host, f.hostLink(bridge))
+		return f.removeHostLink(bridge)
 	}
 	fresh, err := f.install(f.spaces.home, f.host, *s.host)
 	if err != nil {
@@ -202,7 +203,7 @@ func (f *Fabric) removeSegments(ctx context.Context, want map[string]segment) er
 		if _, keep := want[bridge]; keep || ctx.Err() != nil {
 			continue
 		}
-		err := errors.Join(removeLink(f.host, f.hostLink(bridge)), removeLink(f.bridge, bridge))
+		err := errors.Join(f.removeHostLink(bridge), f.removeBridge(bridge))
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -210,6 +211,25 @@ func (f *Fabric) removeSegments(ctx context.Context, want map[string]segment) er
 		delete(f.applied.segments, bridge)
 	}
 	return errors.Join(append(errs, ctx.Err())...)
+}
+
+func (f *Fabric) removeHostLink(bridge string) error {
+	link, err := findLink(f.host, f.hostLink(bridge))
+	if link == nil || err != nil {
+		return err
+	}
+	return errors.Join(f.forget(link), removeLink(f.host, link.Attrs().Name))
+}
+
+func (f *Fabric) removeBridge(name string) error {
+	link, err := findLink(f.bridge, name)
+	if link == nil || err != nil {
+		return err
+	}
+	if f.forward != nil {
+		err = f.forward.forgetNetwork(link.Attrs().Index)
+	}
+	return errors.Join(err, removeLink(f.bridge, name))
 }
 
 // removeHostLinks removes every interface of the tag from the host.
