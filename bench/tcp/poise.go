@@ -13,6 +13,7 @@ import (
 
 	"poise/bench/site"
 	"poise/internal/dataplane"
+	"poise/internal/dataplane/loop"
 	"poise/internal/dataplane/proxy"
 )
 
@@ -33,7 +34,11 @@ func startHAProxy(s *site.Site, ip string) (*site.Process, error) {
 
 // runPoise is the process under test: the engine, and one load balancer in the fabric.
 func runPoise(ip string) error {
-	engine, err := proxy.StartEngine(slog.Default())
+	descriptors, err := loop.OfProcess(slog.Default())
+	if err != nil {
+		return err
+	}
+	engine, err := proxy.StartEngine(descriptors)
 	if err != nil {
 		return err
 	}
@@ -42,7 +47,7 @@ func runPoise(ip string) error {
 	if err != nil {
 		return err
 	}
-	server := proxy.New(endpoint.Net, slog.Default(), engine)
+	server := proxy.New(endpoint.Net, slog.Default(), engine, engine.NewAccount())
 	defer server.Close()
 	for id, state := range server.Apply(balancerConfig(), endpoint.Bind) {
 		if !state.Listening {

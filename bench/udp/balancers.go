@@ -13,6 +13,7 @@ import (
 	"poise/bench/site"
 	"poise/internal/dataplane"
 	"poise/internal/dataplane/datagram"
+	"poise/internal/dataplane/loop"
 	"poise/internal/dataplane/proxy"
 )
 
@@ -39,12 +40,16 @@ func startNginx(s *site.Site, ip string) (*site.Process, error) {
 
 // runPoise is the process under test: both engines, as in production, and one load balancer in the fabric.
 func runPoise(ip string) error {
-	streams, err := proxy.StartEngine(slog.Default())
+	descriptors, err := loop.OfProcess(slog.Default())
+	if err != nil {
+		return err
+	}
+	streams, err := proxy.StartEngine(descriptors)
 	if err != nil {
 		return err
 	}
 	defer streams.Close()
-	engine, err := datagram.StartEngine(streams)
+	engine, err := datagram.StartEngine(descriptors)
 	if err != nil {
 		return err
 	}
@@ -53,9 +58,9 @@ func runPoise(ip string) error {
 	if err != nil {
 		return err
 	}
-	server := datagram.New(endpoint.Net, slog.Default(), engine)
+	server := datagram.New(endpoint.Net, slog.Default(), engine, streams.NewAccount())
 	defer server.Close()
-	ready := proxy.New(endpoint.Net, slog.Default(), streams)
+	ready := proxy.New(endpoint.Net, slog.Default(), streams, streams.NewAccount())
 	defer ready.Close()
 	for id, state := range server.Apply(balancerConfig(), endpoint.Bind) {
 		if !state.Listening {

@@ -23,14 +23,18 @@ var arrows = map[string][]string{
 	"internal/dataplane/tlsconf":    {"internal/dataplane"},
 	"internal/dataplane/proxyproto": {"internal/dataplane", "internal/dataplane/tlsconf"},
 	"internal/dataplane/exposition": {"internal/dataplane"},
+	"internal/dataplane/loop":       {},
 	"internal/dataplane/h1":         {},
 	"internal/dataplane/h2":         {"internal/dataplane/h1"},
 	"internal/dataplane/l7": {
 		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",
 		"internal/dataplane/tlsconf", "internal/dataplane/h1",
 	},
-	"internal/dataplane/probe":    {"internal/dataplane", "internal/dataplane/tlsconf", "internal/dataplane/proxyproto"},
-	"internal/dataplane/datagram": {"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog"},
+	"internal/dataplane/probe": {"internal/dataplane", "internal/dataplane/tlsconf", "internal/dataplane/proxyproto"},
+	"internal/dataplane/datagram": {
+		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",
+		"internal/dataplane/loop",
+	},
 	"internal/dataplane/gateway": {
 		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",
 		"internal/dataplane/tlsconf", "internal/dataplane/h1", "internal/dataplane/l7", "internal/dataplane/proxyproto",
@@ -38,7 +42,7 @@ var arrows = map[string][]string{
 	"internal/dataplane/proxy": {
 		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",
 		"internal/dataplane/tlsconf", "internal/dataplane/h1", "internal/dataplane/h2", "internal/dataplane/l7", "internal/dataplane/gateway",
-		"internal/dataplane/proxyproto", "internal/dataplane/exposition",
+		"internal/dataplane/proxyproto", "internal/dataplane/exposition", "internal/dataplane/loop",
 	},
 
 	// The fabric gives sockets to the data plane, and knows nothing else of it.
@@ -65,7 +69,7 @@ var arrows = map[string][]string{
 	},
 	"internal/node": {
 		"internal/link", "internal/dataplane", "internal/dataplane/probe", "internal/dataplane/proxy", "internal/dataplane/datagram",
-		"internal/dataplane/accesslog", "internal/dataplane/exposition", "internal/fabric",
+		"internal/dataplane/accesslog", "internal/dataplane/exposition", "internal/dataplane/loop", "internal/fabric",
 	},
 
 	// The neighbours do not know each other; each declares what it needs of another as an interface.

@@ -136,7 +136,7 @@ func (c *Control) seen(t *lb.LoadBalancer) lb.Seen {
 		Uncarried: uncarried(t, ring), Doubtful: doubtful(t, ring, time.Now()),
 	}
 	for id, l := range report.Listeners {
-		seen.Listeners[id] = lb.SeenListener{Listening: l.Listening, Full: l.Full, Reason: l.Reason}
+		seen.Listeners[id] = lb.SeenListener{Listening: l.Listening, Full: l.Full, Reason: l.Reason, Trouble: l.Trouble}
 	}
 	for _, h := range report.Health {
 		seen.Members[h.MemberID] = lb.SeenMember{

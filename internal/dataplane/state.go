@@ -9,6 +9,8 @@ type ListenerState struct {
 	Reason string
 	// Full is true while the connection limit is reached.
 	Full bool
+	// Trouble says what is wrong although Listening is true ("new clients wait: …"); "": nothing.
+	Trouble string
 }
 
 // Counters are a listener's statistics since its data plane started; all only ever grow except Active.

@@ -21,6 +21,7 @@ type SeenListener struct {
 	Listening bool
 	Full      bool   // its connection limit is reached
 	Reason    string // why it is not listening
+	Trouble   string // what is wrong although it is; "": nothing
 }
 
 // SeenMember is the result of a member's health checks.
@@ -98,6 +99,8 @@ func (r *rollup) listener(t *LoadBalancer, l *Listener) Status {
 		return Status{Operating: InError, Reason: state.Reason}
 	case state.Full:
 		return Status{Operating: Degraded, Reason: "the connection limit is reached"}
+	case state.Trouble != "":
+		return Status{Operating: Degraded, Reason: state.Trouble}
 	case r.seen.Doubtful[l.ID] != "":
 		return Status{Operating: Degraded, Reason: r.seen.Doubtful[l.ID]}
 	default:

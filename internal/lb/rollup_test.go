@@ -54,6 +54,13 @@ func TestRollup(t *testing.T) {
 			seen: lb.Seen{Listeners: map[string]lb.SeenListener{"l1": {Listening: true, Full: true}}, Members: members(up, up)},
 			want: "lb=DEGRADED l1=DEGRADED l2=OFFLINE p1=ONLINE",
 		},
+		"a circle, or no descriptors for a listener's clients": {
+			seen: lb.Seen{
+				Listeners: map[string]lb.SeenListener{"l1": {Listening: true, Trouble: "new clients wait"}, "l2": listening},
+				Members:   members(up, up),
+			},
+			want: "lb=DEGRADED l1=DEGRADED l2=ONLINE p1=ONLINE",
+		},
 		"pool disabled": {
 			changes: []step{updatePool("p1", lb.PoolAttrs{Common: off})},
 			seen:    lb.Seen{Listeners: well, Members: members(down, down)}, before: "m1=ONLINE m2=ONLINE",

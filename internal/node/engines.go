@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"poise/internal/dataplane/datagram"
+	"poise/internal/dataplane/loop"
 	"poise/internal/dataplane/proxy"
 )
 
@@ -15,11 +16,15 @@ type Engines struct {
 
 // StartEngines starts them. The caller closes them, after the node that uses them.
 func StartEngines(log *slog.Logger) (*Engines, error) {
-	streams, err := proxy.StartEngine(log)
+	descriptors, err := loop.OfProcess(log)
 	if err != nil {
 		return nil, err
 	}
-	datagrams, err := datagram.StartEngine(streams)
+	streams, err := proxy.StartEngine(descriptors)
+	if err != nil {
+		return nil, err
+	}
+	datagrams, err := datagram.StartEngine(descriptors)
 	if err != nil {
 		streams.Close()
 		return nil, err

@@ -59,11 +59,12 @@ type service struct {
 func (n *Node) equip(s *service, net dataplane.Net) {
 	log := n.log.With("load_balancer", s.id)
 	s.network = &network{net: net}
-	relay := proxy.New(s.network, log, n.engines.streams)
+	files := n.engines.streams.NewAccount()
+	relay := proxy.New(s.network, log, n.engines.streams, files)
 	relay.ServeMetrics(s.writeMetrics)
 	s.carriers = []carrier{
 		streams{relay},
-		datagram.New(s.network, log, n.engines.datagrams),
+		datagram.New(s.network, log, n.engines.datagrams, files),
 	}
 	s.prober = probe.New(s.network, func(h dataplane.Health) {
 		for _, c := range s.carriers {

@@ -60,10 +60,11 @@ const (
 	Redirected     End = "redirected by policy"
 	NotAllowed     End = "client is not in allowed_cidrs"
 	Stopped        End = "load balancer stopped"
+	Circle         End = "passed too many load balancers" // of this node, one behind the other
 
 	// Of UDP.
 	Silence    End = "silence"              // of both sides
-	Evicted    End = "made room for others" // at a limit, after the longest silence
+	Evicted    End = "made room for others" // at a limit, after the longest silence; also of TCP and HTTP
 	MemberGone End = "member is down or was taken out"
 )
 

@@ -31,8 +31,8 @@ func TestFloodOfClients(t *testing.T) {
 				t.Fatalf("flow %d came from %q, now from %q", i, before[i], got)
 			}
 		}
-		if c := b.counters(); c.Active > limit || b.files.used.Load() > limit+portDescriptors {
-			t.Fatalf("%d flows with %d descriptors", c.Active, b.files.used.Load())
+		if c := b.counters(); c.Active > limit || b.files.Used() > limit+portDescriptors {
+			t.Fatalf("%d flows with %d descriptors", c.Active, b.files.Used())
 		}
 	}
 	if total := b.counters().Total; total < 2*limit { // the kernel drops some of a flood

@@ -1,12 +1,12 @@
 package datagram
 
 import (
-	"fmt"
 	"runtime"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"poise/internal/dataplane/accesslog"
+	eventloop "poise/internal/dataplane/loop"
 )
 
 const (
@@ -19,29 +19,18 @@ const (
 	descriptorShare = 4
 )
 
-// Descriptors are what the data plane may have of the process's file descriptors.
-type Descriptors interface {
-	// Take reserves n of them, all or none.
-	Take(n int64) bool
-	// Give gives n of them back.
-	Give(n int64)
-}
-
 // Engine runs the event loops that carry the datagrams of every load balancer of this process.
 type Engine struct {
-	files Descriptors
-	limit int64 // flows that may have a descriptor; each loop has its part
-	loops []*loop
-	wg    sync.WaitGroup
+	descriptors *eventloop.Descriptors
+	hops        eventloop.Hops
+	limit       int64 // flows that may have a descriptor; each loop has its part
+	loops       []*loop
+	wg          sync.WaitGroup
 }
 
 // StartEngine starts one event loop for each processor. The caller closes the engine after the servers that use it.
-func StartEngine(files Descriptors) (*Engine, error) {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return nil, fmt.Errorf("limit of open files: %w", err)
-	}
-	e := &Engine{files: files, limit: int64(min(limit.Cur, 1<<30)) / descriptorShare}
+func StartEngine(descriptors *eventloop.Descriptors) (*Engine, error) {
+	e := &Engine{descriptors: descriptors, limit: descriptors.Limit() / descriptorShare}
 	return e, e.start(min(runtime.GOMAXPROCS(0), runtime.NumCPU()))
 }
 
@@ -55,6 +44,7 @@ func (e *Engine) start(loops int) error {
 		e.loops = append(e.loops, l)
 		e.wg.Go(l.run)
 	}
+	e.descriptors.Register(e)
 	return nil
 }
 
@@ -65,6 +55,30 @@ func (e *Engine) Close() {
 	}
 	e.wg.Wait()
 }
+
+// TakeBack has the loops end flows of load balancers above their share, those that were silent for longest.
+func (e *Engine) TakeBack(c *eventloop.Collection) {
+	for _, l := range e.loops {
+		c.Begin()
+		if !l.post(func() { defer c.End(); l.takeBack(c) }) {
+			c.End()
+		}
+	}
+}
+
+func (l *loop) takeBack(c *eventloop.Collection) {
+	for f := range l.silent.all() {
+		if c.Enough() {
+			return
+		}
+		if c.Above(f.port.listener.server.files) {
+			f.end(accesslog.Evicted)
+		}
+	}
+}
+
+// Retry has nothing to do: a client's next datagram tries again.
+func (e *Engine) Retry() {}
 
 // leastBusy is the loop with the fewest listeners.
 func (e *Engine) leastBusy() *loop {

@@ -29,6 +29,7 @@ type flow struct {
 	poolID  string
 	member  *balance.Member // nil: the last one refused, and nothing was sent since
 	meter   *meter.Member   // the member's
+	hops    int             // load balancers that the client has passed, this one included
 	fd      int32           // connected to the member; none without
 	refused []*balance.Member
 
@@ -144,8 +145,9 @@ func (f *flow) connect() bool {
 
 // dial connects a socket to the member.
 func (f *flow) dial() error {
-	l := f.port.listener.loop
-	if !l.take() && !(l.makeRoom(f) && l.take()) {
+	ln := f.port.listener
+	l := ln.loop
+	if !l.take(ln) && !(l.makeRoom(f) && l.take(ln)) {
 		return errNoRoom
 	}
 	fd, err := f.socket()
@@ -153,7 +155,7 @@ func (f *flow) dial() error {
 		fd, err = f.socket()
 	}
 	if err != nil {
-		l.give()
+		l.give(ln)
 		if isExhausted(err) {
 			return errNoRoom
 		}
@@ -161,6 +163,9 @@ func (f *flow) dial() error {
 	}
 	f.fd = int32(fd)
 	l.flows[f.fd] = f
+	if door := ln.server.engine.hops.Leads(f.member.Address); door != nil {
+		door.Enter(localAddr(fd), f.hops)
+	}
 	return l.watch(fd, kindFlow)
 }
 
@@ -203,11 +208,11 @@ func isExhausted(err error) bool {
 // leaveMember gives the member and the socket back.
 func (f *flow) leaveMember() {
 	if f.fd != none {
-		l := f.port.listener.loop
-		delete(l.flows, f.fd)
+		ln := f.port.listener
+		delete(ln.loop.flows, f.fd)
 		_ = unix.Close(int(f.fd))
 		f.fd = none
-		l.give()
+		ln.loop.give(ln)
 	}
 	if f.member != nil {
 		f.member.Release()

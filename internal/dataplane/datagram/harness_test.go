@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"poise/internal/dataplane"
+	eventloop "poise/internal/dataplane/loop"
 	"poise/internal/fabric/linux"
 	"poise/internal/testhost"
 )
@@ -45,26 +45,13 @@ func (hostNet) Socket(family, kind int) (int, error) {
 	return fd, os.NewSyscallError("socket", err)
 }
 
-// files are as many descriptors as there are.
-type files struct{ limit, used atomic.Int64 }
-
-func (f *files) Take(n int64) bool {
-	if f.used.Add(n) > f.limit.Load() {
-		f.used.Add(-n)
-		return false
-	}
-	return true
-}
-
-func (f *files) Give(n int64) { f.used.Add(-n) }
-
 var vip = netip.MustParseAddr("127.0.10.1")
 
 // bench is one server under test with its configuration.
 type bench struct {
 	t      *testing.T
 	engine *Engine
-	files  *files
+	files  *eventloop.Descriptors
 	server *Server
 	config dataplane.Config
 	bind   []netip.Addr
@@ -79,10 +66,14 @@ func newBench(t *testing.T, members ...dataplane.Member) *bench {
 // newBenchOn has that address, and room for so many flows in each loop.
 func newBenchOn(t *testing.T, vip netip.Addr, flows int64, members ...dataplane.Member) *bench {
 	t.Helper()
-	b := &bench{t: t, bind: []netip.Addr{vip}, files: &files{}}
-	b.files.limit.Store(10_000)
+	return newBenchWith(t, newDescriptors(10_000), vip, flows, members...)
+}
+
+func newBenchWith(t *testing.T, files *eventloop.Descriptors, vip netip.Addr, flows int64, members ...dataplane.Member) *bench {
+	t.Helper()
+	b := &bench{t: t, bind: []netip.Addr{vip}, files: files}
 	b.engine = newEngine(t, flows, b.files)
-	b.server = New(hostNet{}, slog.New(slog.DiscardHandler), b.engine)
+	b.server = New(hostNet{}, slog.New(slog.DiscardHandler), b.engine, b.files.NewAccount())
 	t.Cleanup(b.server.Close)
 	b.config = dataplane.Config{
 		Listeners: []dataplane.Listener{{ID: "listener", Protocol: dataplane.UDP, Port: freePort(t, vip), PoolID: "pool"}},
@@ -93,16 +84,20 @@ func newBenchOn(t *testing.T, vip netip.Addr, flows int64, members ...dataplane.
 }
 
 // newEngine makes an engine that must have given everything back when the test ends.
-func newEngine(t *testing.T, flows int64, files *files) *Engine {
+func newDescriptors(limit int64) *eventloop.Descriptors {
+	return eventloop.NewDescriptors(limit, slog.New(slog.DiscardHandler))
+}
+
+func newEngine(t *testing.T, flows int64, files *eventloop.Descriptors) *Engine {
 	t.Helper()
 	const loops = 2
-	e := &Engine{files: files, limit: flows * loops}
+	e := &Engine{descriptors: files, limit: flows * loops}
 	if err := e.start(loops); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		e.Close()
-		if n := files.used.Load(); n != 0 {
+		if n := files.Used(); n != 0 {
 			t.Errorf("%d descriptors were not given back", n)
 		}
 		for _, l := range e.loops {

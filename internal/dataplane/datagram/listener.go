@@ -8,6 +8,7 @@ import (
 
 	"poise/internal/dataplane/accesslog"
 	"poise/internal/dataplane/balance"
+	eventloop "poise/internal/dataplane/loop"
 	"poise/internal/dataplane/meter"
 )
 
@@ -51,6 +52,7 @@ type usedMember struct {
 type port struct {
 	listener *listener
 	fd       int
+	door     *eventloop.Door
 	flows    map[clientKey]*flow
 }
 
@@ -127,6 +129,7 @@ func (p *port) shut() {
 	}
 	delete(p.listener.loop.ports, int32(p.fd))
 	_ = unix.EpollCtl(p.listener.loop.epfd, unix.EPOLL_CTL_DEL, p.fd, nil)
+	p.door.Close()
 	_ = unix.Close(p.fd)
 }
 
@@ -162,7 +165,11 @@ func (p *port) flowOf(key clientKey, place int) *flow {
 	if ln.setup.balancer == nil || !ln.setup.allows(client.Addr()) {
 		return nil
 	}
-	f := &flow{key: key, client: client, to: ln.loop.in.names[place], port: p, fd: none}
+	f := &flow{key: key, client: client, to: ln.loop.in.names[place], port: p, fd: none, hops: p.door.Passed(client)}
+	if f.hops > eventloop.MaxHops {
+		ln.server.circle.Found()
+		return nil
+	}
 	if !f.connect() {
 		return nil
 	}

@@ -134,18 +134,18 @@ func (l *loop) endSilent() {
 	}
 }
 
-// take reserves the descriptor of one flow.
-func (l *loop) take() bool {
-	if l.open >= l.limit || !l.engine.files.Take(1) {
+// take reserves the descriptor of one flow of that listener.
+func (l *loop) take(ln *listener) bool {
+	if l.open >= l.limit || !ln.server.files.TakeNew(1) {
 		return false
 	}
 	l.open++
 	return true
 }
 
-func (l *loop) give() {
+func (l *loop) give(ln *listener) {
 	l.open--
-	l.engine.files.Give(1)
+	ln.server.files.Give(1)
 }
 
 // post has the loop run f soon. It says false, and f is not run, after the loop has ended.

@@ -65,9 +65,8 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := &files{}
-	files.limit.Store(10_000)
-	s.server = New(endpoint.Net, slog.New(slog.DiscardHandler), newEngine(t, 5000, files))
+	files := newDescriptors(10_000)
+	s.server = New(endpoint.Net, slog.New(slog.DiscardHandler), newEngine(t, 5000, files), files.NewAccount())
 	t.Cleanup(s.server.Close)
 	s.bind = endpoint.Bind
 	return s

@@ -11,6 +11,7 @@
 package datagram
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"maps"
@@ -25,6 +26,7 @@ import (
 	"poise/internal/dataplane"
 	"poise/internal/dataplane/accesslog"
 	"poise/internal/dataplane/balance"
+	eventloop "poise/internal/dataplane/loop"
 	"poise/internal/dataplane/meter"
 )
 
@@ -37,6 +39,8 @@ type Server struct {
 	net    dataplane.Net
 	log    *slog.Logger
 	engine *Engine
+	files  *eventloop.Account
+	circle eventloop.Circle
 
 	mu        sync.Mutex // guards what follows; no loop takes it
 	closed    bool
@@ -51,10 +55,10 @@ type Server struct {
 type memberKey struct{ poolID, memberID string }
 
 // New makes the server of one load balancer, with nothing to serve yet. The loops ask network for sockets, several at
-// once. The caller closes the server, before its engine.
-func New(network dataplane.Net, log *slog.Logger, engine *Engine) *Server {
+// once. Its flows are on the account files. The caller closes the server, before its engine.
+func New(network dataplane.Net, log *slog.Logger, engine *Engine, files *eventloop.Account) *Server {
 	return &Server{
-		net: network, log: log, engine: engine,
+		net: network, log: log, engine: engine, files: files,
 		listeners: map[string]*listener{},
 		pools:     map[string]*balance.Balancer{},
 		down:      map[memberKey]bool{},
@@ -147,7 +151,7 @@ func (s *Server) shutUnwanted(wanted map[string]*dataplane.Listener, bind []neti
 			if l == nil || addr.Port() != l.Port || !slices.Contains(bind, addr.Addr()) {
 				delete(ln.ports, addr)
 				ln.loop.do(func() { p.shut() })
-				s.engine.files.Give(portDescriptors)
+				s.engine.descriptors.Release(portDescriptors)
 				s.log.Info("stopped listening", "listener", id, "address", addr.String())
 			}
 		}
@@ -198,19 +202,16 @@ func (s *Server) serve(l *dataplane.Listener, setup *setup, bind []netip.Addr) d
 
 // open opens a socket of a listener.
 func (s *Server) open(ln *listener, addr netip.AddrPort) error {
-	if !s.engine.files.Take(portDescriptors) {
-		return errNoRoom
-	}
 	fd, err := listen(s.net, addr)
 	if errors.Is(err, unix.EADDRINUSE) {
 		s.sharePorts()
 		fd, err = listen(s.net, addr)
 	}
 	if err != nil {
-		s.engine.files.Give(portDescriptors)
 		return err
 	}
-	p := &port{listener: ln, fd: fd, flows: map[clientKey]*flow{}}
+	s.engine.descriptors.Hold(portDescriptors)
+	p := &port{listener: ln, fd: fd, door: s.engine.hops.Listen(addr), flows: map[clientKey]*flow{}}
 	ln.ports[addr] = p
 	ln.loop.do(func() { p.open() })
 	return nil
@@ -298,6 +299,7 @@ func (s *Server) statesNow() map[string]dataplane.ListenerState {
 	states := maps.Clone(s.states)
 	for id, state := range states {
 		ln := s.listeners[id]
+		state.Trouble = cmp.Or(s.circle.Trouble(), s.files.Shortage())
 		state.Full = ln.meter.Active.Load() >= ln.limit.Load()
 		states[id] = state
 	}

@@ -245,8 +245,7 @@ func TestDescriptorsAreBounded(t *testing.T) {
 		{"the process's", 1000, portDescriptors + 3},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := newBenchOn(t, vip, test.flows, a)
-			b.files.limit.Store(test.process)
+			b := newBenchWith(t, newDescriptors(test.process), vip, test.flows, a)
 			for range 10 {
 				if got := b.client().who(); got != "a" {
 					t.Errorf("answered by %q", got)
@@ -396,7 +395,7 @@ func TestPortIsTaken(t *testing.T) {
 	if got := b.client().who(); got != "a" {
 		t.Errorf("answered by %q", got)
 	}
-	twice := New(hostNet{}, b.server.log, b.engine)
+	twice := New(hostNet{}, b.server.log, b.engine, b.files.NewAccount())
 	defer twice.Close()
 	if twice.Apply(&b.config, b.bind)["listener"].Listening {
 		t.Error("two listeners share a port")

@@ -62,6 +62,17 @@ func bind(fd int, addr netip.AddrPort) error {
 	return sharePort(fd, false)
 }
 
+// localAddr is where a connected socket has its end; the zero address when it has none.
+func localAddr(fd int) netip.AddrPort {
+	switch name, _ := unix.Getsockname(fd); a := name.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port))
+	}
+	return netip.AddrPort{}
+}
+
 // sharePort says whether the socket may have the port of another one that says so too. The kernel may have given a flow
 // the port of a listener that is configured later; what the flow's member sends still goes to the flow, whose socket is
 // connected. So a flow may have to share after it got its port, and a listener shares until it has its own: two listeners

@@ -132,6 +132,23 @@ func (g *Gateway) Drain(listenerID string) {
 	}
 }
 
+// Evict closes connections of clients, those without a request under way first, for as long as more says so.
+func (g *Gateway) Evict(more func() bool) {
+	for _, busy := range []bool{false, true} {
+		for _, s := range g.all() {
+			if !more() {
+				return
+			}
+			if s.busy() == busy {
+				_ = s.abort()
+			}
+		}
+	}
+	if more() {
+		g.links.dropIdle()
+	}
+}
+
 // Close drains all connections until ctx ends, then closes them, and waits until nothing is left.
 func (g *Gateway) Close(ctx context.Context) {
 	g.mu.Lock()

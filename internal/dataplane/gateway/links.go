@@ -277,21 +277,33 @@ func (l *links) sweepShelf(s *shelf, now time.Time) {
 	}
 }
 
-// close closes all connections, which nobody uses any more.
-func (l *links) close() {
+// dropIdle closes the connections of HTTP/1.1 that wait for their next request.
+func (l *links) dropIdle() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closed = true
 	for _, s := range l.byKey {
 		for _, one := range s.idle {
 			one.close()
 		}
+		s.idle = nil
+	}
+	l.idle = 0
+}
+
+// close closes all connections, which nobody uses any more.
+func (l *links) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.dropIdle()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.byKey {
 		for _, two := range s.http2 {
 			_ = two.conn.Close()
 		}
 	}
 	clear(l.byKey)
-	l.idle = 0
 }
 
 // isOwnFault says whether a connection could not be made for want of something on this side; it says nothing about the member.

@@ -88,6 +88,13 @@ func (s *session) abort() error {
 	return err
 }
 
+// busy says whether a request is under way.
+func (s *session) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.exchanges) > 0
+}
+
 // enter has the exchange watched and waited for; false when the connection is closed.
 func (s *session) enter(x *exchange) bool {
 	s.mu.Lock()

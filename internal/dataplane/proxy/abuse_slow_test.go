@@ -173,13 +173,13 @@ func TestHeadsTooLarge(t *testing.T) {
 
 // TestFloodOfRefusals has clients send requests as fast as they can, which the listener answers by itself: the loop has time for others.
 func TestFloodOfRefusals(t *testing.T) {
-	engine, err := startEngine(newBudget(1000, slog.New(slog.DiscardHandler)), 1)
+	engine, err := startEngine(newDescriptors(1000), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := newFortress(t, false)
 	f.server.Close()
-	f.server = New(hostNet{}, slog.New(slog.DiscardHandler), engine)
+	f.server = New(hostNet{}, slog.New(slog.DiscardHandler), engine, engine.NewAccount())
 	t.Cleanup(func() { f.server.Close(); engine.Close() })
 	f.config.Listeners[0].PoolID = ""
 	f.config.Pools = []dataplane.Pool{}

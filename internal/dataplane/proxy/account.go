@@ -28,10 +28,10 @@ func (c *conn) log(end accesslog.End) {
 func milli(ns int64) float64 { return float64(ns) / float64(time.Millisecond) }
 
 // logRefused writes the record of a client that is not let in.
-func (l *loop) logRefused(a accepted) {
+func (l *loop) logRefused(a accepted, why accesslog.End) {
 	if a.listener.log.Wanted() {
 		a.listener.log.Write(accesslog.Record{
-			Time: time.Now(), ListenerID: a.listener.id, Client: a.client.String(), End: accesslog.NotAllowed,
+			Time: time.Now(), ListenerID: a.listener.id, Client: a.client.String(), End: why,
 		})
 	}
 }

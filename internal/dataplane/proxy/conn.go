@@ -37,6 +37,7 @@ type conn struct {
 	handshake *handshake        // with the member, likewise; nil: none is under way
 	client    netip.AddrPort
 	local     netip.AddrPort // what the client connected to
+	hops      int            // load balancers that the client has passed, this one included
 
 	sides [2]side      // by kindClient and kindMember
 	flows [2]direction // by the side that is read: from the client, from the member
@@ -66,7 +67,7 @@ func (l *loop) begin(a accepted) {
 		return
 	}
 	c := l.freeConn()
-	c.loop, c.listener, c.setup, c.client, c.local = l, a.listener, a.setup, a.client, a.local
+	c.loop, c.listener, c.setup, c.client, c.local, c.hops = l, a.listener, a.setup, a.client, a.local, a.hops
 	c.state, c.timer.owner = connecting, c
 	c.startNs = l.nowNs
 	if a.listener.log.Wanted() {
@@ -105,7 +106,7 @@ func (c *conn) tryMembers() accesslog.End {
 			return ""
 		}
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-			c.loop.engine.budget.lower()
+			c.loop.engine.descriptors.Lower()
 			c.loop.starve(c.listener, err)
 			break
 		}
@@ -121,7 +122,7 @@ func (c *conn) tryMembers() accesslog.End {
 func (c *conn) dial() error {
 	m := &c.sides[kindMember]
 	c.attemptNs = c.loop.nowNs
-	fd, err := c.loop.dial(c.listener.server.net, c.member.Address)
+	fd, err := c.loop.dial(c.listener.server.net, c.member.Address, c.hops)
 	*m = side{fd: fd, activeMs: c.loop.nowMs}
 	if err != nil {
 		return err
@@ -131,7 +132,8 @@ func (c *conn) dial() error {
 }
 
 // dial makes a socket, -1 if that fails, and has it connect. An error beside a socket is that of the connect.
-func (l *loop) dial(network dataplane.Net, to netip.AddrPort) (int32, error) {
+// hops is how many load balancers the client has passed.
+func (l *loop) dial(network dataplane.Net, to netip.AddrPort, hops int) (int32, error) {
 	fd, err := network.Socket(family(to.Addr()), unix.SOCK_STREAM)
 	if err != nil {
 		return -1, err
@@ -140,6 +142,9 @@ func (l *loop) dial(network dataplane.Net, to netip.AddrPort) (int32, error) {
 	l.addr.set(to)
 	if errno := connect(int32(fd), &l.addr); errno != 0 && errno != syscall.EINPROGRESS {
 		return int32(fd), errno
+	}
+	if door := l.engine.hops.Leads(to); door != nil {
+		door.Enter(localAddr(int32(fd)), hops)
 	}
 	return int32(fd), nil
 }
@@ -312,7 +317,7 @@ func (c *conn) close(how manner, end accesslog.End) {
 	}
 	l.conns.remove(c.place)
 	l.keepConn(c)
-	ln.left(l)
+	ln.left(l, connDescriptors)
 }
 
 // closeMember gives the member's socket back, or leaves it to the handshake that needs it.

@@ -19,18 +19,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"poise/internal/dataplane"
+	eventloop "poise/internal/dataplane/loop"
 )
 
 // TestOutOfDescriptors drives a process of its own, with few descriptors, beyond what it has: once against the
 // engine's budget, once against the kernel, where others have taken what the budget counts on.
 func TestOutOfDescriptors(t *testing.T) {
-	const limit = 2000
+	const limit, reserve = 2000, 1000
 	for _, test := range []struct {
 		name   string
 		others int // descriptors that others in the process have
 		served int // connections at least that have a place
 	}{
-		{"budget", 0, (limit - descriptorReserve - socketDescriptors) / connDescriptors},
+		{"budget", 0, (limit-reserve)*15/16/connDescriptors - 1},
 		{"kernel, an even number left", limit - 420, 180},
 		{"kernel, an odd number left", limit - 421, 180},
 	} {
@@ -115,12 +116,16 @@ func runScarce() error {
 		}
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	engine, err := StartEngine(log)
+	descriptors, err := eventloop.OfProcess(log)
+	if err != nil {
+		return err
+	}
+	engine, err := StartEngine(descriptors)
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
-	server := New(hostNet{}, log, engine)
+	server := New(hostNet{}, log, engine, descriptors.NewAccount())
 	defer server.Close()
 	server.Apply(&dataplane.Config{
 		Listeners: []dataplane.Listener{{

@@ -1,28 +1,25 @@
 package proxy
 
 import (
-	"fmt"
-	"log/slog"
 	"runtime"
 	"sync"
 
-	"golang.org/x/sys/unix"
-)
-
-// The engine leaves descriptors of the process to others: to clients of the APIs a sixteenth of all (rest.MaxConnections),
-// and to databases and health checks descriptorReserve.
-const (
-	apiShare          = 16
-	descriptorReserve = 1000
+	eventloop "poise/internal/dataplane/loop"
 )
 
 // Engine runs the event loops that carry the connections of every load balancer of this process.
 type Engine struct {
-	loops      []*loop
-	budget     *budget
-	handshakes *handshakes
-	wg         sync.WaitGroup
-	processors int // GOMAXPROCS before the engine; 0: it was left alone
+	loops       []*loop
+	descriptors *eventloop.Descriptors
+	hops        eventloop.Hops
+	handshakes  *handshakes
+	shedAfterMs int64 // the constant; tests have less
+	wg          sync.WaitGroup
+	evictions   sync.WaitGroup
+	processors  int // GOMAXPROCS before the engine; 0: it was left alone
+
+	mu      sync.Mutex // guards servers
+	servers map[*Server]struct{}
 }
 
 // StartEngine starts one event loop for each processor that Go may use, and lets Go use one more, virtual, processor
@@ -31,15 +28,9 @@ type Engine struct {
 // processors from loops that wait (5 % of the CPU time of short connections).
 //
 // The caller closes the engine after the servers that use it.
-func StartEngine(log *slog.Logger) (*Engine, error) {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return nil, fmt.Errorf("limit of open files: %w", err)
-	}
-	files := int64(min(limit.Cur, 1<<30))
-	available := max(files-files/apiShare-descriptorReserve, files/2)
+func StartEngine(descriptors *eventloop.Descriptors) (*Engine, error) {
 	processors := runtime.GOMAXPROCS(0)
-	e, err := startEngine(newBudget(available, log), processors)
+	e, err := startEngine(descriptors, processors)
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +39,8 @@ func StartEngine(log *slog.Logger) (*Engine, error) {
 	return e, nil
 }
 
-func startEngine(b *budget, loops int) (*Engine, error) {
-	e := &Engine{budget: b, handshakes: newHandshakes(loops)}
+func startEngine(descriptors *eventloop.Descriptors, loops int) (*Engine, error) {
+	e := &Engine{descriptors: descriptors, handshakes: newHandshakes(loops), shedAfterMs: shedAfterMs, servers: map[*Server]struct{}{}}
 	for range loops {
 		l, err := newLoop(e)
 		if err != nil {
@@ -59,8 +50,12 @@ func startEngine(b *budget, loops int) (*Engine, error) {
 		e.loops = append(e.loops, l)
 		e.wg.Go(l.run)
 	}
+	descriptors.Register(e)
 	return e, nil
 }
+
+// NewAccount opens the account of a load balancer, with the descriptors that the engine has.
+func (e *Engine) NewAccount() *eventloop.Account { return e.descriptors.NewAccount() }
 
 // Close ends the loops and waits for them.
 func (e *Engine) Close() {
@@ -69,6 +64,7 @@ func (e *Engine) Close() {
 		l.post(func() { l.stopping = true })
 	}
 	e.wg.Wait()
+	e.evictions.Wait()
 	if e.processors > 0 {
 		runtime.GOMAXPROCS(e.processors)
 	}
@@ -96,10 +92,3 @@ func (e *Engine) leastBusy() *loop {
 	}
 	return least
 }
-
-// Take reserves descriptors of the engine's budget for others that carry traffic, all or none; Give gives them back. They are
-// what datagram.Descriptors wants.
-func (e *Engine) Take(n int64) bool { return e.budget.take(n) }
-
-// Give gives descriptors back.
-func (e *Engine) Give(n int64) { e.budget.give(n) }

@@ -65,7 +65,6 @@ func (s *session) beginExchange() {
 		s.x = &exchange{}
 	}
 	s.x.method, s.x.startNs = "GET", l.nowNs
-	s.reclaim()
 }
 
 // pick chooses the member for the request; false: none is usable.
@@ -75,7 +74,7 @@ func (s *session) pick() bool {
 	if x.member == nil {
 		return false
 	}
-	x.target = target{meter: x.pool.Meters[x.member.Index], address: x.member.Address, tls: x.pool.Config.TLS}
+	x.target = target{meter: x.pool.Meters[x.member.Index], address: x.member.Address, tls: x.pool.Config.TLS, hops: s.hops}
 	if s.http2 != nil && x.pool.Config.Proxy != dataplane.NoProxy {
 		x.target.client = s.http2.conn
 	}

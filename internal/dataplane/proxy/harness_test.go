@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"poise/internal/dataplane"
+	eventloop "poise/internal/dataplane/loop"
 	"poise/internal/fabric/linux"
 	"poise/internal/testhost"
 )
@@ -62,21 +63,25 @@ type bench struct {
 
 // newBench makes a server with one listener (port chosen by the kernel) and one round robin pool of the members.
 func newBench(t *testing.T, members ...dataplane.Member) *bench {
-	return newBenchOn(t, newBudget(15_000, slog.New(slog.DiscardHandler)), members...)
+	return newBenchOn(t, newDescriptors(15_000), members...)
 }
 
-func newBenchOn(t *testing.T, budget *budget, members ...dataplane.Member) *bench {
+func newDescriptors(limit int64) *eventloop.Descriptors {
+	return eventloop.NewDescriptors(limit, slog.New(slog.DiscardHandler))
+}
+
+func newBenchOn(t *testing.T, descriptors *eventloop.Descriptors, members ...dataplane.Member) *bench {
 	t.Helper()
-	engine, err := startEngine(budget, 2)
+	engine, err := startEngine(descriptors, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := &bench{t: t, engine: engine, bind: []netip.Addr{vip}}
-	b.server = New(hostNet{}, slog.New(slog.DiscardHandler), engine)
+	b.server = New(hostNet{}, slog.New(slog.DiscardHandler), engine, descriptors.NewAccount())
 	t.Cleanup(func() {
 		b.server.Close()
 		engine.Close()
-		if used := budget.used.Load(); used != 0 {
+		if used := descriptors.Used(); used != 0 {
 			t.Errorf("%d descriptors of the budget were not given back", used)
 		}
 	})
@@ -94,7 +99,7 @@ func newBenchOn(t *testing.T, budget *budget, members ...dataplane.Member) *benc
 // another is the HTTP listener of another load balancer on the same engine.
 func (b *bench) another(members ...dataplane.Member) *bench {
 	b.t.Helper()
-	other := &bench{t: b.t, engine: b.engine, bind: b.bind, server: New(hostNet{}, slog.New(slog.DiscardHandler), b.engine)}
+	other := &bench{t: b.t, engine: b.engine, bind: b.bind, server: New(hostNet{}, slog.New(slog.DiscardHandler), b.engine, b.engine.NewAccount())}
 	b.t.Cleanup(other.server.Close)
 	other.config = dataplane.Config{
 		Listeners: []dataplane.Listener{{

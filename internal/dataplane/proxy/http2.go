@@ -41,6 +41,7 @@ type http2Conn struct {
 	listener *listener
 	setup    *setup // of the connection's beginning
 	client   l7.Client
+	hops     int // load balancers that the client has passed, this one included
 	side     side
 	in       []byte // was read and is not used yet: a part of a frame
 	out      []byte // out[sent:] is not written yet
@@ -90,7 +91,7 @@ const (
 func (s *session) speakHTTP2() {
 	l := s.loop
 	c := &http2Conn{
-		loop: l, listener: s.listener, setup: s.setup, client: s.client, side: s.side, streams: map[uint32]*http2Stream{},
+		loop: l, listener: s.listener, setup: s.setup, client: s.client, hops: s.hops, side: s.side, streams: map[uint32]*http2Stream{},
 		window: h2.DefaultWindow, firstWindow: h2.DefaultWindow, inflow: h2.NewInflow(connWindow), idleMs: l.nowMs, settingsMs: l.nowMs,
 	}
 	c.timer.owner = c
@@ -402,7 +403,7 @@ func (c *http2Conn) close(how manner, end accesslog.End) {
 	l.keepBuffer(c.out)
 	c.in, c.out, c.sent = nil, nil, 0
 	l.http2s.remove(c.place)
-	c.listener.left(l)
+	c.listener.left(l, connDescriptors)
 }
 
 // endStreams ends all requests that are under way.

@@ -186,7 +186,7 @@ func (c *http2Conn) takeContinuation(f *h2.Frame) error {
 
 // takeBlock takes a whole header block, which began with the frame f.
 func (c *http2Conn) takeBlock(f *h2.Frame, block []byte) error {
-	t, l := c.streams[f.Stream], c.loop
+	t := c.streams[f.Stream]
 	switch {
 	case t != nil && t.ended:
 		return c.skipBlock(block, h2.Faulty(f.Stream, h2.StreamClosed, "HEADERS on a closed stream"))
@@ -206,13 +206,13 @@ func (c *http2Conn) takeBlock(f *h2.Frame, block []byte) error {
 		return c.skipBlock(block, nil)
 	case f.Circular:
 		return c.skipBlock(block, h2.Malformed(f.Stream, "stream depends on itself"))
-	case len(c.streams) >= maxStreams, !l.engine.budget.take(streamDescriptors) && !l.idle.makeRoom(streamDescriptors):
+	case len(c.streams) >= maxStreams:
 		return c.skipBlock(block, h2.Faulty(f.Stream, h2.RefusedStream, "too many streams"))
 	}
 	return c.openStream(f, block)
 }
 
-// openStream begins a request. Its place in the budget is reserved.
+// openStream begins a request.
 func (c *http2Conn) openStream(f *h2.Frame, block []byte) error {
 	r := &c.loop.request2
 	r.Begin()
@@ -221,10 +221,10 @@ func (c *http2Conn) openStream(f *h2.Frame, block []byte) error {
 		err = r.Close(f.Stream)
 	}
 	if err != nil {
-		c.loop.engine.budget.give(streamDescriptors)
 		return err
 	}
 	t := c.newStream(f.Stream, r)
+	t.short = !c.listener.server.files.Take(streamDescriptors)
 	if f.Flags.Has(h2.EndStream) {
 		return t.end()
 	}

@@ -57,6 +57,7 @@ type http2Stream struct {
 	woken    bool // is in the connection's list of that name
 	waits    bool // is in that of those who wait
 	dropped  bool // the stream is no more
+	short    bool // there is no descriptor for its member yet
 }
 
 // newStream opens the stream of a request that is in r.
@@ -168,7 +169,7 @@ func (t *http2Stream) beginSession() {
 	c, l := t.conn, t.conn.loop
 	s := l.freeSession()
 	s.loop, s.listener, s.setup, s.timer.owner = l, c.listener, c.setup, s
-	s.client, s.http2, s.phase = c.client, t, awaiting
+	s.client, s.hops, s.http2, s.phase, s.lent = c.client, c.hops, t, awaiting, t.short
 	s.side = side{fd: -1, stream: t, activeMs: l.nowMs, readable: true, writable: true}
 	s.place, s.generation = l.sessions.put(s)
 	t.session = s
@@ -366,7 +367,9 @@ func (t *http2Stream) drop() {
 	delete(c.streams, t.id)
 	c.remember(t.id, t.reset)
 	c.giveBack(len(t.body) - t.bodyFrom)
-	c.loop.engine.budget.give(streamDescriptors)
+	if !t.short {
+		c.listener.server.files.Give(streamDescriptors)
+	}
 	c.idleMs = c.loop.nowMs
 	if c.phase != http2Gone {
 		c.queue()

@@ -166,8 +166,8 @@ func TestNeverReadingClient(t *testing.T) {
 func TestIdleUpstreamsMakeRoom(t *testing.T) {
 	a := httpMember(t, "a", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a") })
 	const places = 4
-	budget := newBudget(socketDescriptors+places*connDescriptors, slog.New(slog.DiscardHandler))
-	bench := newBenchOn(t, budget, a)
+	descriptors := newDescriptors(socketDescriptors + places*connDescriptors)
+	bench := newBenchOn(t, descriptors, a)
 	bench.config.Listeners[0].Protocol = dataplane.HTTP
 	bench.apply()
 	for range 3 {
@@ -191,7 +191,7 @@ func TestIdleUpstreamsMakeRoom(t *testing.T) {
 func TestWaitingClientsLendDescriptors(t *testing.T) {
 	a := httpMember(t, "a", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a") })
 	const clients = 20
-	bench := newBenchOn(t, newBudget(socketDescriptors+clients+clients/lentShare+1, slog.New(slog.DiscardHandler)), a)
+	bench := newBenchOn(t, newDescriptors(socketDescriptors+clients+2), a)
 	bench.config.Listeners[0].Protocol = dataplane.HTTP
 	bench.apply()
 	var conns []*net.TCPConn
@@ -224,7 +224,7 @@ func TestNoDescriptorForTheRequest(t *testing.T) {
 	bench.server.Close()
 	scarce := &scarceNet{}
 	scarce.left.Store(2) // the first is the listener's
-	bench.server = New(scarce, slog.New(slog.DiscardHandler), bench.engine)
+	bench.server = New(scarce, slog.New(slog.DiscardHandler), bench.engine, bench.engine.NewAccount())
 	bench.apply()
 	for _, want := range []string{"HTTP/1.1 200 OK", "HTTP/1.1 503 Service Unavailable"} {
 		if got := firstLine(bench.say(get)); got != want {

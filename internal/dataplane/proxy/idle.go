@@ -23,11 +23,12 @@ type target struct {
 	address    netip.AddrPort
 	tls        *dataplane.ClientTLS // nil: plaintext
 	serverName string
+	hops       int        // load balancers that the clients have passed: the next one counts on it
 	client     *http2Conn // whose requests the member was told of (PROXY) that come by HTTP/2; nil: all others
 }
 
-// idlePool holds the upstreams of one loop that wait for their next request. Each has a descriptor of the budget beside
-// those of the connections; they are the first to go when descriptors run out.
+// idlePool holds the upstreams of one loop that wait for their next request. Each has a descriptor beside those of the
+// connections, on nobody's account; they are the first to go when descriptors run out.
 type idlePool struct {
 	loop  *loop
 	lists map[target]*idleList
@@ -117,20 +118,8 @@ func (p *idlePool) keep(wanted func(*upstream) bool) {
 // dropAll closes all that wait and gives every descriptor back.
 func (p *idlePool) dropAll() {
 	p.keep(func(*upstream) bool { return false })
-	p.loop.engine.budget.give(p.spare)
+	p.loop.engine.descriptors.Give(p.spare)
 	p.spare = 0
-}
-
-// makeRoom gives up what waits so that n descriptors can be taken of the budget.
-func (p *idlePool) makeRoom(n int64) bool {
-	p.dropAll()
-	return p.loop.engine.budget.take(n)
-}
-
-// makeRoomForNew does the same for who comes new.
-func (p *idlePool) makeRoomForNew(n int64) bool {
-	p.dropAll()
-	return p.loop.engine.budget.takeNew(n)
 }
 
 func (p *idlePool) afford() bool {
@@ -138,7 +127,7 @@ func (p *idlePool) afford() bool {
 		p.spare--
 		return true
 	}
-	return p.loop.engine.budget.take(1)
+	return p.loop.engine.descriptors.Take(1)
 }
 
 func (p *idlePool) refund() {
@@ -146,5 +135,5 @@ func (p *idlePool) refund() {
 		p.spare++
 		return
 	}
-	p.loop.engine.budget.give(1)
+	p.loop.engine.descriptors.Give(1)
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"poise/internal/dataplane"
+	eventloop "poise/internal/dataplane/loop"
 )
 
 // TestChangesUnderLoad applies one configuration after the other while clients come and go; none of them may notice.
@@ -54,7 +55,7 @@ func TestNoDescriptorForTheMember(t *testing.T) {
 	bench.server.Close()
 	scarce := &scarceNet{}
 	scarce.left.Store(2) // the first is the listener's
-	bench.server = New(scarce, slog.New(slog.DiscardHandler), bench.engine)
+	bench.server = New(scarce, slog.New(slog.DiscardHandler), bench.engine, bench.engine.NewAccount())
 	bench.apply()
 	if got := bench.sequence(2); got != "a" {
 		t.Errorf("got %q", got)
@@ -111,15 +112,15 @@ func TestIdleConnectionsAreTwoDescriptors(t *testing.T) {
 		conns = append(conns, conn)
 	}
 	// Beside the sockets there are the pipes that the loops keep for the next transfer.
-	if used := bench.engine.budget.used.Load(); used > int64(2*len(conns))+2*2*maxIdlePipes {
+	if used := bench.engine.descriptors.Used(); used > int64(2*len(conns))+2*2*maxIdlePipes {
 		t.Errorf("%d descriptors for %d connections", used, len(conns))
 	}
 }
 
 func TestDescriptorBudget(t *testing.T) {
 	lines := &counter{}
-	budget := newBudget(socketDescriptors+2*connDescriptors, slog.New(slog.NewTextHandler(lines, nil)))
-	bench := newBenchOn(t, budget, echo(t, "a"))
+	descriptors := eventloop.NewDescriptors(socketDescriptors+2*connDescriptors, slog.New(slog.NewTextHandler(lines, nil)))
+	bench := newBenchOn(t, descriptors, echo(t, "a"))
 	first, second, third := bench.dial(), bench.dial(), bench.dial()
 	roundTrip(t, first)
 	roundTrip(t, second)
@@ -140,12 +141,12 @@ func (c *counter) Write(p []byte) (int, error) { c.n.Add(1); return len(p), nil 
 
 func TestCloseEndsEverything(t *testing.T) {
 	before := descriptors(t)
-	engine, err := startEngine(newBudget(1000, slog.New(slog.DiscardHandler)), 2)
+	engine, err := startEngine(newDescriptors(1000), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m, stop := serveOn(t, "a", "127.0.20.1:0", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
-	server, other := New(hostNet{}, slog.New(slog.DiscardHandler), engine), New(hostNet{}, slog.New(slog.DiscardHandler), engine)
+	server, other := New(hostNet{}, slog.New(slog.DiscardHandler), engine, engine.NewAccount()), New(hostNet{}, slog.New(slog.DiscardHandler), engine, engine.NewAccount())
 	config := func() *dataplane.Config {
 		return &dataplane.Config{
 			Listeners: []dataplane.Listener{{

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"poise/internal/dataplane/accesslog"
+	eventloop "poise/internal/dataplane/loop"
 	"poise/internal/dataplane/meter"
 	"poise/internal/dataplane/tlsconf"
 )
@@ -22,6 +23,9 @@ const (
 	// loadSlack is by how many connections, and a quarter, a loop may be ahead of the least busy one before it hands a
 	// new connection over; handing over costs a wake-up.
 	loadSlack = 4
+	// shedAfterMs is how long a load balancer above its share of descriptors may have let nobody in before those who wait are turned
+	// away: one of them may be the end of a circle, which would wait for itself.
+	shedAfterMs = 10_000
 	// sessionSlack is the same for HTTP, where connections stay and their requests wait for each other.
 	sessionSlack = 1
 )
@@ -37,6 +41,8 @@ type listener struct {
 	log      accesslog.Log
 	tickets  tlsconf.TicketKeys
 	removed  atomic.Bool // from the configuration: HTTP clients are asked to leave
+
+	shutOutMs atomic.Int64 // since when there was no descriptor for anybody, since the process started; 0: there was
 
 	mu      sync.Mutex // guards sockets and writes to paused
 	sockets map[netip.AddrPort]*socket
@@ -54,6 +60,7 @@ type socket struct {
 	listener *listener
 	addr     netip.AddrPort
 	fd       int
+	door     *eventloop.Door
 	seats    []seat
 }
 
@@ -64,16 +71,10 @@ type seat struct {
 	generation int32
 }
 
-// rest is a listener that pauses for want of descriptors.
-type rest struct {
-	listener *listener
-	untilMs  int64
-}
-
 // open starts to accept on a listening socket's descriptor.
 func (ln *listener) open(addr netip.AddrPort, fd int, e *Engine) {
-	s := &socket{listener: ln, addr: addr, fd: fd}
-	e.budget.reserve(socketDescriptors)
+	s := &socket{listener: ln, addr: addr, fd: fd, door: e.hops.Listen(addr)}
+	e.descriptors.Hold(socketDescriptors)
 	var mu sync.Mutex
 	e.onEachLoop(func(l *loop) {
 		place, generation := l.listeners.put(s)
@@ -103,8 +104,9 @@ func (ln *listener) shut(addr netip.AddrPort, e *Engine) {
 			}
 		}
 	})
+	s.door.Close()
 	_ = unix.Close(s.fd)
-	e.budget.give(socketDescriptors)
+	e.descriptors.Release(socketDescriptors)
 }
 
 // watch has one of the loops woken for each connection. The error could only be that of a descriptor which is not
@@ -171,23 +173,28 @@ func (l *loop) accept(s *socket) {
 		if !s.listener.admit() {
 			return
 		}
-		if !l.engine.budget.takeNew(connDescriptors) && !l.idle.makeRoomForNew(connDescriptors) {
+		files := s.listener.server.files
+		if !files.TakeNew(connDescriptors) {
 			s.listener.leave()
+			l.shed(s)
 			l.starve(s.listener, errBudget)
 			return
+		}
+		if s.listener.shutOutMs.Load() != 0 {
+			s.listener.shutOutMs.Store(0)
 		}
 		fd, errno := accept4(s.fd, &l.addr)
 		if errno == 0 {
 			l.welcome(s, fd, l.addr.addrPort())
 			continue
 		}
-		l.engine.budget.give(connDescriptors)
+		files.Give(connDescriptors)
 		s.listener.leave()
 		switch errno {
 		case syscall.EAGAIN:
 			return
 		case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
-			l.engine.budget.lower()
+			l.engine.descriptors.Lower()
 			l.starve(s.listener, errno)
 			return
 		}
@@ -195,13 +202,31 @@ func (l *loop) accept(s *socket) {
 	}
 }
 
+// shed turns those away who wait at a load balancer that has its full share and has let nobody in for long.
+func (l *loop) shed(s *socket) {
+	ln := s.listener
+	ln.shutOutMs.CompareAndSwap(0, l.nowMs)
+	if l.nowMs < ln.shutOutMs.Load()+l.engine.shedAfterMs || !ln.server.files.IsGreedy() {
+		return
+	}
+	for range acceptsPerEvent {
+		fd, errno := accept4(s.fd, &l.addr)
+		if errno != 0 {
+			return
+		}
+		closeSocket(fd, true)
+		ln.meter.Errors.Add(1)
+	}
+}
+
 var errBudget = errors.New("the process's limit is reached")
 
 // starve pauses a listener for a while.
 func (l *loop) starve(ln *listener, cause error) {
-	l.engine.budget.exhausted(cause)
+	l.engine.descriptors.Exhausted(cause)
 	ln.pause(pausedStarved)
-	l.starved = append(l.starved, rest{ln, l.nowMs + starvedRetryMs})
+	l.retrySoon()
+	l.starved = append(l.starved, ln)
 }
 
 // accepted is a connection that begins.
@@ -211,17 +236,18 @@ type accepted struct {
 	fd       int32
 	client   netip.AddrPort
 	local    netip.AddrPort // what the client connected to
+	hops     int            // load balancers that the client has passed, this one included
 }
 
 // welcome gives an accepted connection to a loop.
 func (l *loop) welcome(s *socket, fd int32, client netip.AddrPort) {
 	ln := s.listener
-	a := accepted{listener: ln, setup: ln.setup.Load(), fd: fd, client: client, local: s.addr}
-	if !a.setup.allows(client.Addr()) {
+	a := accepted{listener: ln, setup: ln.setup.Load(), fd: fd, client: client, local: s.addr, hops: s.door.Passed(client)}
+	if refusal := a.refusal(); refusal != "" {
 		closeSocket(fd, true)
-		l.engine.budget.give(connDescriptors)
+		ln.server.files.Give(connDescriptors)
 		ln.leave()
-		l.logRefused(a)
+		l.logRefused(a, refusal)
 		return
 	}
 	ln.meter.Total.Add(1)
@@ -246,10 +272,22 @@ func (l *loop) welcome(s *socket, fd int32, client netip.AddrPort) {
 	}
 }
 
-// left is called when a connection of l has ended and has given its sockets back.
-func (ln *listener) left(l *loop) {
+// refusal says why a client is not let in; "" when it is.
+func (a *accepted) refusal() accesslog.End {
+	switch {
+	case !a.setup.allows(a.client.Addr()):
+		return accesslog.NotAllowed
+	case a.hops > eventloop.MaxHops:
+		a.listener.server.circle.Found()
+		return accesslog.Circle
+	}
+	return ""
+}
+
+// left is called when a connection of l has ended and has closed its sockets, of which it had so many.
+func (ln *listener) left(l *loop, descriptors int64) {
 	l.load.Add(-1)
-	l.engine.budget.give(connDescriptors)
+	ln.server.files.Give(descriptors)
 	ln.meter.Active.Add(-1)
 	ln.leave()
 }

@@ -47,7 +47,10 @@ type loop struct {
 	nowNs         int64 // the same
 	unread        []unfinished
 	routings      routings
-	starved       []rest
+	starved       []*listener
+	short         []*session // whose next request waits for a descriptor
+	hands         hands
+	retryMs       int64 // when those in starved and short try again
 	load          atomic.Int64
 
 	events   [eventsPerWait]unix.EpollEvent
@@ -95,7 +98,7 @@ func newLoop(e *Engine) (*loop, error) {
 		return nil, fmt.Errorf("event loop's wake-up: %w", err)
 	}
 	l := &loop{engine: e, epfd: epfd, wakefd: wakefd}
-	l.pipes.budget = e.budget
+	l.pipes.descriptors = e.descriptors
 	l.idle = idlePool{loop: l, lists: map[target]*idleList{}}
 	l.message = make([]byte, 0, messageSize)
 	l.tell()
@@ -133,7 +136,7 @@ func (l *loop) tell() {
 // wait blocks until something is ready or due.
 func (l *loop) wait() int {
 	timeoutMs := l.wheel.waitMs(l.nowMs)
-	if len(l.starved) > 0 && (timeoutMs < 0 || timeoutMs > starvedRetryMs) {
+	if len(l.starved)+len(l.short) > 0 && (timeoutMs < 0 || timeoutMs > starvedRetryMs) {
 		timeoutMs = starvedRetryMs
 	}
 	if len(l.unread)+len(l.routings.turns) > 0 {
@@ -183,14 +186,32 @@ func (l *loop) readOn() {
 	}
 }
 
+// retryStarved has those go on, after some time, who wait for descriptors.
 func (l *loop) retryStarved() {
-	if len(l.starved) == 0 || l.nowMs < l.starved[0].untilMs {
-		return
+	if len(l.starved)+len(l.short) > 0 && l.nowMs >= l.retryMs {
+		l.retry()
 	}
-	resting := l.starved
-	l.starved = nil
-	for _, r := range resting {
-		r.listener.resume(pausedStarved)
+}
+
+// retrySoon is called before something is added to starved or short.
+func (l *loop) retrySoon() {
+	if len(l.starved)+len(l.short) == 0 {
+		l.retryMs = l.nowMs + starvedRetryMs
+	}
+}
+
+// retry has those go on at once.
+func (l *loop) retry() {
+	starved, short := l.starved, l.short
+	l.starved, l.short = nil, nil
+	for _, ln := range starved {
+		ln.resume(pausedStarved)
+	}
+	for _, s := range short {
+		s.waits = false
+		if s.phase != gone {
+			s.run()
+		}
 	}
 }
 

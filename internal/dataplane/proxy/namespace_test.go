@@ -96,12 +96,12 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := startEngine(newBudget(15_000, slog.New(slog.DiscardHandler)), 2)
+	engine, err := startEngine(newDescriptors(15_000), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(engine.Close)
-	s.server, s.bind = New(endpoint.Net, slog.New(slog.DiscardHandler), engine), endpoint.Bind
+	s.server, s.bind = New(endpoint.Net, slog.New(slog.DiscardHandler), engine, engine.NewAccount()), endpoint.Bind
 	t.Cleanup(s.server.Close)
 	s.apply(rand.New(rand.NewPCG(0, 0)))
 	return s

@@ -24,10 +24,10 @@ func (s *session) passOver(leave func() (net.Conn, error)) {
 	server.passing.Go(func() {
 		conn, err := leave()
 		if err != nil {
-			ln.left(l)
+			ln.left(l, connDescriptors)
 			return
 		}
-		passed := &passedConn{Conn: conn, left: func() { ln.left(l) }}
+		passed := &passedConn{Conn: conn, left: func() { ln.left(l, connDescriptors) }}
 		server.gateway.Serve(passed, &client, ln.newestSite(setup), server.pageFor(setup))
 	})
 }

@@ -1,6 +1,10 @@
 package proxy
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	eventloop "poise/internal/dataplane/loop"
+)
 
 const (
 	// pipeSize is asked of the kernel, and what a splice moves at most.
@@ -22,9 +26,9 @@ type pipe struct {
 
 // pipePool keeps the pipes of one loop.
 type pipePool struct {
-	budget *budget
-	idle   []*pipe
-	open   int
+	descriptors *eventloop.Descriptors
+	idle        []*pipe
+	open        int
 }
 
 // get is nil when there may be no more pipes.
@@ -34,12 +38,12 @@ func (p *pipePool) get() *pipe {
 		p.idle = p.idle[:n-1]
 		return last
 	}
-	if p.open >= maxPipes || !p.budget.take(2) {
+	if p.open >= maxPipes || !p.descriptors.Take(2) {
 		return nil
 	}
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		p.budget.give(2)
+		p.descriptors.Give(2)
 		return nil
 	}
 	p.open++
@@ -65,7 +69,7 @@ func (p *pipePool) discard(used *pipe) {
 	_ = unix.Close(used.r)
 	_ = unix.Close(used.w)
 	p.open--
-	p.budget.give(2)
+	p.descriptors.Give(2)
 }
 
 func (p *pipePool) close() {

@@ -15,7 +15,7 @@ func (s *session) reach() {
 	for {
 		err := s.connect()
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-			s.loop.engine.budget.lower()
+			s.loop.engine.descriptors.Lower()
 			s.loop.starve(s.listener, err)
 			s.loop.idle.dropAll()
 			err = s.connect()

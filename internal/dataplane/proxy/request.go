@@ -19,11 +19,14 @@ func (s *session) readRequest() bool {
 		return s.flushOut()
 	}
 	if s.x == nil && len(s.in) > 0 { // came together with the request before
+		if !s.reclaim() {
+			return false
+		}
 		s.beginExchange()
 		s.parseRequest(s.in)
 		return true
 	}
-	if !s.side.readable {
+	if !s.side.readable || s.x == nil && !s.reclaim() {
 		return false
 	}
 	l := s.loop
@@ -33,6 +36,9 @@ func (s *session) readRequest() bool {
 		s.clientLeft()
 		return false
 	case n == 0:
+		if s.x == nil {
+			s.lend()
+		}
 		return false
 	}
 	s.bytesIn += uint64(n)

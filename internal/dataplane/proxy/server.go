@@ -19,6 +19,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -36,6 +37,7 @@ import (
 	"poise/internal/dataplane/accesslog"
 	"poise/internal/dataplane/gateway"
 	"poise/internal/dataplane/l7"
+	eventloop "poise/internal/dataplane/loop"
 	"poise/internal/dataplane/meter"
 	"poise/internal/dataplane/tlsconf"
 )
@@ -49,6 +51,8 @@ type Server struct {
 	net    dataplane.Net
 	log    *slog.Logger
 	engine *Engine
+	files  *eventloop.Account
+	circle eventloop.Circle
 
 	gateway *gateway.Gateway
 	passing sync.WaitGroup // connections on their way to it
@@ -67,14 +71,18 @@ type Server struct {
 type memberKey struct{ poolID, memberID string }
 
 // New makes the server of one load balancer, with nothing to serve yet. The loops ask network for sockets, several at
-// once. The caller closes the server, before its engine.
-func New(network dataplane.Net, log *slog.Logger, engine *Engine) *Server {
-	return &Server{
-		net: network, log: log, engine: engine, gateway: gateway.New(log, engine),
+// once. Its connections are on the account files. The caller closes the server, before its engine.
+func New(network dataplane.Net, log *slog.Logger, engine *Engine, files *eventloop.Account) *Server {
+	s := &Server{
+		net: network, log: log, engine: engine, files: files, gateway: gateway.New(log, files),
 		listeners: map[string]*listener{},
 		pools:     map[string]*pool{},
 		down:      map[memberKey]bool{},
 	}
+	engine.mu.Lock()
+	defer engine.mu.Unlock()
+	engine.servers[s] = struct{}{}
+	return s
 }
 
 // ServeMetrics has PROMETHEUS listeners answer with what write writes. It is called before the first Apply.
@@ -277,6 +285,7 @@ func (s *Server) statesNow() map[string]dataplane.ListenerState {
 	states := maps.Clone(s.states)
 	for id, state := range states {
 		ln := s.listeners[id]
+		state.Trouble = cmp.Or(s.circle.Trouble(), s.files.Shortage())
 		if setup := ln.setup.Load(); setup != nil && setup.limit > 0 {
 			state.Full = ln.admitted.Load() >= setup.limit
 		}
@@ -293,6 +302,9 @@ func (s *Server) Close() {
 		return
 	}
 	s.closed = true
+	s.engine.mu.Lock()
+	delete(s.engine.servers, s)
+	s.engine.mu.Unlock()
 	s.shutUnwanted(nil, nil)
 	s.states = nil
 	s.engine.onEachLoop(func(l *loop) {

@@ -36,7 +36,9 @@ type session struct {
 
 	bytesIn    uint64 // read, and not in the meters yet
 	bytesOut   uint64 // likewise passed on
+	shortMs    int64  // since when the request to be read waits for a descriptor; 0: it does not
 	untilMs    int64  // in leaving: when the connection is closed at last
+	hops       int    // load balancers that the client has passed, this one included
 	drained    int    // likewise: bytes that were thrown away
 	lingers    bool   // likewise: the client may still be sending
 	place      uint32
@@ -44,6 +46,7 @@ type session struct {
 	phase      phase
 	queued     bool // is in the loop's unread list
 	lent       bool // the descriptor for a member was given back until the next request
+	waits      bool // is in the loop's list of those who want it back
 }
 
 // phase is what a session waits for.
@@ -63,7 +66,7 @@ const (
 func (l *loop) beginSession(a accepted) {
 	s := l.freeSession()
 	s.loop, s.listener, s.setup, s.timer.owner = l, a.listener, a.setup, s
-	s.client = l7.Client{Address: a.client, Local: a.local}
+	s.client, s.hops = l7.Client{Address: a.client, Local: a.local}, a.hops
 	s.side = side{fd: a.fd, activeMs: l.nowMs, readable: true, writable: true}
 	s.place, s.generation = l.sessions.put(s)
 	switch {
@@ -166,6 +169,9 @@ func (s *session) onTimer() {
 func (s *session) dueMs() int64 {
 	switch s.phase {
 	case awaiting:
+		if s.shortMs != 0 {
+			return s.shortMs + s.setup.connectTimeoutMs
+		}
 		if s.x == nil || s.owes() {
 			return s.side.activeMs + s.setup.clientTimeoutMs
 		}
@@ -200,6 +206,7 @@ func (s *session) expire() {
 	switch s.phase {
 	case awaiting:
 		switch {
+		case s.shortMs != 0: // the request is read now
 		case s.owes():
 			s.close(abort, accesslog.ClientTimeout)
 		case s.x == nil:
@@ -247,16 +254,38 @@ func (l *loop) dismiss(server *Server) {
 func (s *session) lend() {
 	if !s.lent && s.http2 == nil && s.own == nil {
 		s.lent = true
-		s.loop.engine.budget.lend()
+		s.listener.server.files.Give(1)
 	}
 }
 
-// reclaim takes it back for a request, if there is one.
-func (s *session) reclaim() {
-	b := s.loop.engine.budget
-	if s.lent && (b.reclaim() || s.loop.idle.makeRoom(0) && b.reclaim()) {
-		s.lent = false
+// reclaim takes it back before a request is read. Without one the request waits, unread, until others have given some back, at
+// most as long as a connect may take; then it is read all the same, and answered.
+func (s *session) reclaim() bool {
+	if !s.lent {
+		return true
 	}
+	l := s.loop
+	if s.listener.server.files.Take(1) {
+		s.lent, s.shortMs = false, 0
+		if s.http2 != nil {
+			s.http2.short = false
+		}
+		return true
+	}
+	l.engine.descriptors.Exhausted(errBudget)
+	if s.shortMs == 0 {
+		s.shortMs = l.nowMs
+	}
+	if l.nowMs >= s.shortMs+s.setup.connectTimeoutMs {
+		s.shortMs = 0
+		return true
+	}
+	if !s.waits {
+		s.waits = true
+		l.retrySoon()
+		l.short = append(l.short, s)
+	}
+	return false
 }
 
 // close ends the connection and gives back everything that it holds. Where a request is under way, end says why that ended.
@@ -275,13 +304,13 @@ func (s *session) close(how manner, end accesslog.End) {
 	s.out.release(l)
 	l.sessions.remove(s.place)
 	ofHTTP2 := s.http2 != nil
+	held := int64(connDescriptors)
 	if s.lent {
-		l.engine.budget.lent.Add(-1)
-		l.engine.budget.reserve(1) // of the two that left gives back
+		held--
 	}
 	l.keepSession(s)
 	if !ofHTTP2 {
-		ln.left(l)
+		ln.left(l, held)
 	}
 }
 
@@ -320,9 +349,9 @@ func (l *loop) freeSession() *session {
 	return s
 }
 
-// keepSession keeps a closed session's memory for the next one, unless the unread list still names it.
+// keepSession keeps a closed session's memory for the next one, unless a list still names it.
 func (l *loop) keepSession(s *session) {
-	if !s.queued && len(l.keptSessions) < maxKeptSessions {
+	if !s.queued && !s.waits && len(l.keptSessions) < maxKeptSessions {
 		*s = session{phase: gone}
 		l.keptSessions = append(l.keptSessions, s)
 	}

@@ -110,6 +110,16 @@ func accept4(fd int, a *rawAddr) (int32, syscall.Errno) {
 	return int32(accepted), errno
 }
 
+// localAddr is where a connected socket has its end; the zero address when it has none.
+func localAddr(fd int32) netip.AddrPort {
+	a := rawAddr{len: unix.SizeofSockaddrInet6}
+	_, _, errno := unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&a.raw)), uintptr(unsafe.Pointer(&a.len)))
+	if errno != 0 {
+		return netip.AddrPort{}
+	}
+	return a.addrPort()
+}
+
 func connect(fd int32, a *rawAddr) syscall.Errno {
 	_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&a.raw)), uintptr(a.len))
 	return errno

@@ -41,6 +41,21 @@ func (t *table[T]) at(place uint32, generation int32) *T {
 	return t.entries[place].thing
 }
 
+// from goes once around the table, beginning at hand, and leaves hand where it ended. It allows that things are removed on the way.
+func (t *table[T]) from(hand *int) iter.Seq[*T] {
+	return func(yield func(*T) bool) {
+		for range len(t.entries) {
+			*hand++
+			if *hand >= len(t.entries) {
+				*hand = 0
+			}
+			if thing := t.entries[*hand].thing; thing != nil && !yield(thing) {
+				return
+			}
+		}
+	}
+}
+
 // all allows that things are removed on the way.
 func (t *table[T]) all() iter.Seq[*T] {
 	return func(yield func(*T) bool) {

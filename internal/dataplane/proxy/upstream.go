@@ -34,7 +34,7 @@ type upstream struct {
 func (s *session) connect() error {
 	x, l := s.x, s.loop
 	x.attemptNs = l.nowNs
-	fd, err := l.dial(s.listener.server.net, x.target.address)
+	fd, err := l.dial(s.listener.server.net, x.target.address, s.hops)
 	if err != nil {
 		if fd >= 0 {
 			closeSocket(fd, true)

@@ -31,6 +31,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"poise/internal/dataplane"
+	"poise/internal/dataplane/loop"
 	"poise/internal/dataplane/proxy"
 )
 
@@ -55,7 +56,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func startEngine(t *testing.T) *proxy.Engine {
 	t.Helper()
-	engine, err := proxy.StartEngine(slog.New(slog.DiscardHandler))
+	descriptors, err := loop.OfProcess(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := proxy.StartEngine(descriptors)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +72,7 @@ func startEngine(t *testing.T) *proxy.Engine {
 // connection is closed. The proxy is closed then.
 func exchange(t *testing.T, engine *proxy.Engine, m *member, raw string, write pace) []byte {
 	t.Helper()
-	server := proxy.New(hostNet{}, slog.New(slog.DiscardHandler), engine)
+	server := proxy.New(hostNet{}, slog.New(slog.DiscardHandler), engine, engine.NewAccount())
 	defer server.Close()
 	vip := netip.MustParseAddr("127.0.10.2")
 	config := &dataplane.Config{

@@ -55,7 +55,7 @@ func TestHTTP2(t *testing.T) {
 // throughLoops connects to a proxy with one listener, which offers HTTP/2, in front of the member.
 func throughLoops(t *testing.T, engine *proxy.Engine, m *member, certificate dataplane.Certificate) net.Conn {
 	t.Helper()
-	server := proxy.New(hostNet{}, slog.New(slog.DiscardHandler), engine)
+	server := proxy.New(hostNet{}, slog.New(slog.DiscardHandler), engine, engine.NewAccount())
 	t.Cleanup(server.Close)
 	vip := netip.MustParseAddr("127.0.10.2")
 	listener, pool := configHTTP2(m)
