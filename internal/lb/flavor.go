@@ -180,19 +180,21 @@ func (p Placement) checkNetwork(id string) error {
 	return nil
 }
 
-// ChooseProvider is the provider of a new load balancer: the flavor's where none was asked for, and never another than
-// the flavor's. flavorID is "" without a flavor.
+// ChooseProvider returns the provider of a new load balancer: the one asked for, else the flavor's. All names are aliases of
+// one provider, so each takes the flavors of every other. flavorID is "" without a flavor.
 func ChooseProvider(asked, flavorID, flavorProvider string) (string, error) {
 	switch {
 	case flavorID == "":
 		return asked, CheckProvider(asked)
-	case asked != "" && asked != flavorProvider:
+	case asked == "":
+		return flavorProvider, CheckProvider(flavorProvider)
+	case !slices.Contains(Providers, asked):
 		return "", &Error{
 			Code: Invalid, Field: "provider",
 			Message: fmt.Sprintf("Flavor '%s' is not compatible with provider '%s'", flavorID, asked),
 		}
 	default:
-		return flavorProvider, CheckProvider(flavorProvider)
+		return asked, CheckProvider(flavorProvider)
 	}
 }
 

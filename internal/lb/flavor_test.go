@@ -51,7 +51,8 @@ func TestChooseProvider(t *testing.T) {
 		"asked":         {"octavia", "", "", "octavia", ""},
 		"flavor's":      {"", "f", "amphora", "amphora", ""},
 		"both the same": {"amphora", "f", "amphora", "amphora", ""},
-		"both":          {"poise", "f", "amphora", "", "Flavor 'f' is not compatible with provider 'poise'"},
+		"two aliases":   {"amphora", "f", "poise", "amphora", ""},
+		"another":       {"ovn", "f", "amphora", "", "Flavor 'f' is not compatible with provider 'ovn'"},
 		"unknown":       {"ovn", "", "", "ovn", "Provider 'ovn' is not enabled."},
 	}
 	for name, test := range tests {

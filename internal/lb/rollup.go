@@ -37,14 +37,17 @@ type SeenMember struct {
 func Rollup(t *LoadBalancer, seen Seen, before map[string]Status, now time.Time) map[string]Status {
 	r := rollup{seen: seen, before: before, now: now, after: make(map[string]Status, len(before))}
 	root := Status{Operating: Online}
+	failed, serving := 0, 0     // listeners
 	served := map[string]bool{} // pools that an enabled listener uses
 	for _, l := range t.Listeners {
 		status := r.listener(t, l)
-		if status.Operating == Degraded {
+		if status.Operating == Degraded || status.Operating == InError {
 			root = worse(root, Status{Operating: Degraded, Reason: fmt.Sprintf("listener %s: %s", label(&l.Object), status.Reason)})
 		}
-		if status.Operating == InError && root.Reason == "" { // the load balancer stays as it is, but says it
-			root.Reason = fmt.Sprintf("listener %s: %s", label(&l.Object), status.Reason)
+		if status.Operating == InError {
+			failed++
+		} else if status.Operating != Offline {
+			serving++
 		}
 		r.set(l.ID, status)
 		if t.AdminStateUp && l.AdminStateUp && !l.Deleted && seen.Uncarried[l.ID] == "" {
@@ -54,10 +57,15 @@ func Rollup(t *LoadBalancer, seen Seen, before map[string]Status, now time.Time)
 		}
 		r.policies(l)
 	}
+	if failed > 0 && serving == 0 {
+		root.Operating = InError
+	}
 	for _, p := range t.Pools {
 		status := r.pool(p, served[p.ID] && p.AdminStateUp)
 		if status.Operating == Degraded || status.Operating == InError {
 			root = worse(root, Status{Operating: status.Operating, Reason: fmt.Sprintf("pool %s: %s", label(&p.Object), status.Reason)})
+		} else if root.Reason == "" && status.Reason != "" { // the load balancer stays as it is, but says it
+			root.Reason = fmt.Sprintf("pool %s: %s", label(&p.Object), status.Reason)
 		}
 		r.set(p.ID, status)
 		if p.Monitor != nil {
@@ -150,9 +158,11 @@ func (r *rollup) pool(p *Pool, served bool) Status {
 		return Status{Operating: Offline}
 	case r.seen.Uncarried[p.ID] != "":
 		return Status{Operating: InError, Reason: r.seen.Uncarried[p.ID]}
-	case members > 0 && usable == 0 && down == 0:
+	case members == 0:
+		return Status{Operating: Online, Reason: "the pool has no members, so it serves nobody"}
+	case usable == 0 && down == 0:
 		return Status{Operating: InError, Reason: "every member is disabled or has weight 0"}
-	case members > 0 && usable == 0:
+	case usable == 0:
 		return Status{Operating: InError, Reason: "no member is usable: " + reason}
 	case down > 0:
 		return Status{Operating: Degraded, Reason: fmt.Sprintf("%d of %d members down: %s", down, members, reason)}
@@ -182,8 +192,8 @@ func (r *rollup) member(p *Pool, m *Member) Status {
 	}
 }
 
-// idleMember is the status of a member whose pool is not served: nobody checks it, so it stays as it was, or OFFLINE when it
-// is disabled. Without a health monitor there is nothing to keep.
+// idleMember is the status of a member whose pool is not served: what the last check found stays, and one that was never
+// checked is OFFLINE. NO_MONITOR stays with no monitor: whether somebody has looked before the monitor came must not count.
 func (r *rollup) idleMember(p *Pool, m *Member) Status {
 	before, known := r.before[m.ID]
 	switch {
@@ -191,7 +201,7 @@ func (r *rollup) idleMember(p *Pool, m *Member) Status {
 		return Status{Operating: Offline}
 	case p.Monitor == nil || p.Monitor.Deleted:
 		return Status{Operating: NoMonitor}
-	case known:
+	case known && before.Operating != NoMonitor:
 		return before
 	default:
 		return Status{Operating: Offline}

@@ -48,7 +48,21 @@ func TestRollup(t *testing.T) {
 		},
 		"listener cannot be opened": {
 			seen: lb.Seen{Listeners: map[string]lb.SeenListener{"l1": {Reason: "address already in use"}, "l2": listening}, Members: members(up, up)},
-			want: "lb=ONLINE l1=ERROR l2=ONLINE p1=ONLINE",
+			want: "lb=DEGRADED l1=ERROR l2=ONLINE p1=ONLINE",
+		},
+		"no listener can be opened": {
+			seen: lb.Seen{Listeners: map[string]lb.SeenListener{"l1": {Reason: "taken"}, "l2": {Reason: "taken"}}, Members: members(up, up)},
+			want: "lb=ERROR l1=ERROR l2=ERROR p1=ONLINE",
+		},
+		"the only listener that is enabled cannot be opened": {
+			changes: []step{updateListener("l2", lb.ListenerAttrs{Common: off})},
+			seen:    lb.Seen{Listeners: map[string]lb.SeenListener{"l1": {Reason: "taken"}}, Members: members(up, up)},
+			want:    "lb=ERROR l1=ERROR l2=OFFLINE p1=ONLINE",
+		},
+		"the only listener has lost its certificate": {
+			changes: []step{updateListener("l2", lb.ListenerAttrs{Common: off})},
+			seen:    lb.Seen{Listeners: well, Uncarried: map[string]string{"l1": "the secret is gone"}},
+			want:    "lb=ERROR l1=ERROR p1=OFFLINE",
 		},
 		"listener full": {
 			seen: lb.Seen{Listeners: map[string]lb.SeenListener{"l1": {Listening: true, Full: true}}, Members: members(up, up)},
@@ -79,6 +93,11 @@ func TestRollup(t *testing.T) {
 			changes: []step{createMonitor("p2", "h2", "TCP")},
 			seen:    lb.Seen{Listeners: well, Members: members(up, up)},
 			want:    "lb=ONLINE p2=OFFLINE m3=OFFLINE h2=ONLINE",
+		},
+		"a monitor that came after the member of a pool without listener": {
+			changes: []step{createMonitor("p2", "h2", "TCP")},
+			seen:    lb.Seen{Listeners: well}, before: "m3=NO_MONITOR",
+			want: "p2=OFFLINE m3=OFFLINE",
 		},
 		"a disabled member of a pool that is not served": {
 			changes: []step{updateMember("p2", "m3", lb.MemberAttrs{Common: off})},
@@ -197,14 +216,14 @@ func TestReasons(t *testing.T) {
 		"m2": "",
 		"l1": "address already in use",
 		"p1": "1 of 2 members down: connection refused",
-		"lb": "pool shop: 1 of 2 members down: connection refused",
+		"lb": "listener web: address already in use",
 	} {
 		if got := statuses[id].Reason; got != want {
 			t.Errorf("%s: %q, want %q", id, got, want)
 		}
 	}
 	statuses = lb.Rollup(named, lb.Seen{Listeners: map[string]lb.SeenListener{"l1": {Reason: "address already in use"}}}, nil, noon)
-	if got := statuses["lb"]; got.Reason != "listener web: address already in use" || got.Operating != lb.Online {
+	if got := statuses["lb"]; got.Reason != "listener web: address already in use" || got.Operating != lb.InError {
 		t.Errorf("lb: %+v", got)
 	}
 }
@@ -315,9 +334,19 @@ func TestRollupOfUncarried(t *testing.T) {
 	check(statuses(nil), map[string]lb.OperatingStatus{"y1": lb.Online, "r1": lb.Online, "r2": lb.Offline, "pool-http": lb.Online, "h1": lb.Online, "m1": lb.Online})
 	got := statuses(map[string]string{"http": "no HTTP", "h1": "no checks"})
 	check(got, map[string]lb.OperatingStatus{
-		"lb": lb.Online, "http": lb.InError, "pool-http": lb.Offline, "h1": lb.Online, "m1": lb.NoMonitor, "p1": lb.Online, "y1": lb.Online,
+		"lb": lb.Degraded, "http": lb.InError, "pool-http": lb.Offline, "h1": lb.Online, "m1": lb.NoMonitor, "p1": lb.Online, "y1": lb.Online,
 	})
 	if got["http"].Reason != "no HTTP" || got["h1"].Reason != "no checks" || got["lb"].Reason != "listener http: no HTTP" {
 		t.Errorf("reasons %q, %q and %q", got["http"].Reason, got["h1"].Reason, got["lb"].Reason)
+	}
+}
+
+// TestRollupOfPoolWithoutMembers keeps Octavia's ONLINE, and says why nobody is served.
+func TestRollupOfPoolWithoutMembers(t *testing.T) {
+	tree := change(t, house(t), deleteMember("p1", "m1"), deleteMember("p1", "m2"))
+	got := lb.Rollup(tree, lb.Seen{Listeners: map[string]lb.SeenListener{"l1": {Listening: true}, "l2": {Listening: true}}}, nil, noon)
+	const why = "the pool has no members, so it serves nobody"
+	if got["p1"].Operating != lb.Online || got["p1"].Reason != why || got["lb"].Operating != lb.Online || got["lb"].Reason != "pool p1: "+why {
+		t.Errorf("pool %+v, load balancer %+v", got["p1"], got["lb"])
 	}
 }

@@ -163,7 +163,7 @@ func TestFlavors(t *testing.T) {
 			a.refused("member", "POST", "/loadbalancers", balancer(""), 400, "The selected "+k.offer+" is not allowed in this deployment: "+key)
 			a.must("admin", "PUT", ofOffer, body(k.offer, `"enabled": null, "description": null`), 200)
 			if k.offer == "flavor" {
-				a.refused("member", "POST", "/loadbalancers", balancer(`, "provider": "poise"`), 400, "Flavor '"+key+"' is not compatible with provider 'poise'")
+				a.refused("member", "POST", "/loadbalancers", balancer(`, "provider": "ovn"`), 400, "Flavor '"+key+"' is not compatible with provider 'ovn'")
 			}
 			user := a.must("member", "POST", "/loadbalancers", balancer(""), 201)
 			if user[k.attribute] != key || k.offer == "flavor" && user["provider"] != "amphora" {
