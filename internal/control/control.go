@@ -35,9 +35,6 @@ import (
 const (
 	// workers is how many load balancers are driven at the same time.
 	workers = 8
-	// firstRetry and lastRetry bound the pause before what failed is tried again; it doubles each time.
-	firstRetry = 100 * time.Millisecond
-	lastRetry  = 5 * time.Second
 	// attemptTimeout bounds one attempt to apply a load balancer.
 	attemptTimeout = time.Minute
 	// resyncInterval is how often changes are looked for that nobody told this process.
@@ -70,6 +67,7 @@ type Control struct {
 	node    link.Node
 	log     *slog.Logger
 	queue   *queue
+	failed  failures
 	stats   *statistics
 	memory  *telemetry.Memory
 
@@ -83,13 +81,12 @@ type Control struct {
 
 	wakeSecrets chan struct{} // holds a token while changedSecrets has something to look at
 
-	mu       sync.Mutex       // guards what follows
-	served   map[string]int64 // the generation that the node serves, as far as this process has seen to it
-	reports  map[string]link.Report
-	failures map[string]int      // failed attempts in a row
-	replug   map[string]bool     // whose ports the node has to make sure of, even where it has them already
-	rings    map[string]*keyring // what the node serves with
-	stale    map[string]bool     // whose secrets have to be read again
+	mu      sync.Mutex       // guards what follows
+	served  map[string]int64 // the generation that the node serves, as far as this process has seen to it
+	reports map[string]link.Report
+	replug  map[string]bool     // whose ports the node has to make sure of, even where it has them already
+	rings   map[string]*keyring // what the node serves with
+	stale   map[string]bool     // whose secrets have to be read again
 
 	changedSecrets map[string]bool // by id: to be looked at
 	lookedAt       time.Time       // when certificates were last compared with the calendar
@@ -99,10 +96,11 @@ type Control struct {
 func New(s *store.Store, network Network, secrets Secrets, node link.Node, log *slog.Logger) *Control {
 	return &Control{
 		store: s, network: network, secrets: secrets, node: node, log: log, queue: newQueue(), stats: newStatistics(s, node),
+		failed:    failures{all: map[string]*failure{}},
 		memory:    telemetry.New(),
 		onAttempt: func(time.Duration, error) {},
 		released:  make(chan struct{}), wakeSecrets: make(chan struct{}, 1),
-		served: map[string]int64{}, reports: map[string]link.Report{}, failures: map[string]int{},
+		served: map[string]int64{}, reports: map[string]link.Report{},
 		replug: map[string]bool{}, rings: map[string]*keyring{}, stale: map[string]bool{},
 		changedSecrets: map[string]bool{}, lookedAt: time.Now(),
 	}
@@ -141,7 +139,7 @@ func (c *Control) resync(ctx context.Context) {
 			c.log.WarnContext(ctx, "changes of other processes are not looked for this time", "err", err)
 		}
 		for _, s := range all {
-			if s.Observed.Applied < s.Tree.Generation {
+			if s.Observed.Applied < s.Tree.Generation && !c.failed.waits(s.Tree.ID, s.Tree.Generation) {
 				c.queue.add(s.Tree.ID)
 			}
 		}
@@ -191,16 +189,30 @@ func (c *Control) work(ctx context.Context) {
 		}
 		begin := time.Now()
 		err := c.attempt(ctx, id)
-		c.queue.done(id)
 		c.onAttempt(time.Since(begin), err)
-		if err != nil && ctx.Err() == nil {
-			pause := c.failed(id)
-			c.log.WarnContext(ctx, "load balancer could not be applied", "load_balancer", id, "retry_in", pause, "err", err)
-			c.queue.addAfter(id, pause)
-			continue
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			c.retry(ctx, id, err)
+		default:
+			if attempts := c.failed.end(id); attempts > 0 {
+				c.log.InfoContext(ctx, "load balancer is applied after all", "load_balancer", id, "failed_attempts", attempts)
+			}
 		}
-		c.succeeded(id)
+		c.queue.done(id)
 	}
+}
+
+// retry has a load balancer tried again after a pause. The log has one line for each reason, not for each attempt: thousands may
+// fail for as long as it takes.
+func (c *Control) retry(ctx context.Context, id string, err error) {
+	c.failed.note(id, 0, err)
+	pause, fresh := c.failed.pause(id)
+	if fresh != "" {
+		c.log.WarnContext(ctx, "load balancer could not be applied; it is tried again with growing pauses",
+			"load_balancer", id, "next_in", pause, "most", lastRetry, "err", fresh)
+	}
+	c.queue.addAfter(id, pause)
 }
 
 // OnAttempt says who is told of each attempt to apply a load balancer. It must be called before Run.
@@ -214,20 +226,6 @@ func (c *Control) attempt(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	return c.reconcile(ctx, id)
-}
-
-// failed counts a failed attempt and returns the pause before the next.
-func (c *Control) failed(id string) time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.failures[id]++
-	return min(lastRetry, firstRetry<<min(c.failures[id]-1, 10))
-}
-
-func (c *Control) succeeded(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.failures, id)
 }
 
 // Report takes a node's report (link.Reporter). One that says nothing new is dropped.

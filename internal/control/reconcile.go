@@ -25,11 +25,14 @@ func (c *Control) reconcile(ctx context.Context, id string) error {
 	default:
 		err = c.apply(ctx, snapshot.Tree)
 	}
-	generation := snapshot.Tree.Generation
+	generation, reason := snapshot.Tree.Generation, ""
+	if err != nil {
+		reason = c.failed.note(id, generation, err)
+	}
 	var before lb.Snapshot
 	after, observeErr := c.store.Observe(ctx, id, func(now lb.Snapshot) lb.Observation {
 		before = now
-		return c.observe(now, generation, err)
+		return c.observe(now, generation, reason)
 	})
 	if observeErr == nil && after.Tree != nil {
 		c.memory.Note(before.Tree, before.Observed, after.Observed, time.Now().UTC())
@@ -106,11 +109,11 @@ func (c *Control) attachAndApply(ctx context.Context, t *lb.LoadBalancer, ring *
 	})
 }
 
-// observe is the observation after an attempt to apply a generation; failure is nil when the node has acknowledged it.
-func (c *Control) observe(s lb.Snapshot, generation int64, failure error) lb.Observation {
+// observe is the observation after an attempt to apply a generation; failure is "" when the node has acknowledged it.
+func (c *Control) observe(s lb.Snapshot, generation int64, failure string) lb.Observation {
 	observed := s.Observed
-	if failure != nil {
-		observed.FailedIn, observed.Failure = generation, failure.Error()
+	if failure != "" {
+		observed.FailedIn, observed.Failure = generation, failure
 		return observed
 	}
 	observed.Applied = max(observed.Applied, generation)
