@@ -35,7 +35,7 @@ func (h *host) lookAtStoppedServer() {
 	defer next.Stop()
 	requests := 0
 	last := time.Time{}
-	for seen := 0; seen < probes; {
+	for seen := 0; seen < probes || requests < many; { // a busy machine sends few requests between two probes
 		select {
 		case at := <-attempts:
 			if gap := at.Sub(last); seen > 0 && gap < leastGap {
@@ -53,10 +53,7 @@ func (h *host) lookAtStoppedServer() {
 			h.t.Fatalf("the last probe was %s ago", time.Since(last))
 		}
 	}
-	h.t.Logf("%d requests, and only %d probes reached the stopped server", requests, probes)
-	if requests < many {
-		h.t.Errorf("%d requests are too few to see anything", requests)
-	}
+	h.t.Logf("of %d requests none reached the stopped server, only probes did", requests)
 }
 
 // watchAttempts tells the time of every TCP connection attempt that arrives at the first server's port, until the test

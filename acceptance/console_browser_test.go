@@ -21,9 +21,6 @@ import (
 // screenshotsVariable is the directory in which pictures are kept; none are when it is not set.
 const screenshotsVariable = "POISE_SCREENSHOTS"
 
-// patience bounds how long the browser may take until it shows what is wanted.
-const patience = 15 * time.Second
-
 // browser is a Chromium in the hands of somebody who sees words and clicks on them. Whatever it complains of (scripts that
 // fail, what the pages' policy forbids) fails the test.
 type browser struct {

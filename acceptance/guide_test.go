@@ -172,7 +172,7 @@ func (h *host) wantOnly(wanted string) {
 // waitForServer waits until a server answers again. No request may fail meanwhile.
 func (h *host) waitForServer(wanted string) {
 	h.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		server, err := h.fetch()
 		if err != nil {
 			h.t.Fatal(err)

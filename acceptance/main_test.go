@@ -13,12 +13,16 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 
 	"poise/internal/testhost"
 )
 
 // hostVariable is set on a fresh host: the directory with the binaries.
 const hostVariable = "POISE_ACCEPTANCE_BINARIES"
+
+// patience is how long a test waits for what takes a moment. It passes only where something is broken, however busy the machine is.
+const patience = time.Minute
 
 // binaries is the directory with the poise to be tested.
 var binaries string

@@ -54,7 +54,7 @@ func (h *host) retry(check func() error) {
 	h.t.Helper()
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patience)
 	for {
 		err := check()
 		if err == nil {

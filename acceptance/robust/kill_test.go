@@ -20,8 +20,6 @@ const (
 	workers = 4
 	// longestRun is the longest that the workers work before the server is killed.
 	longestRun = 400 * time.Millisecond
-	// longestPending is how long a restarted server may take to be done with everything.
-	longestPending = 2 * time.Second
 )
 
 // TestKilledServerKeepsItsWord kills the server at random moments, while it works for several clients or while it
@@ -84,13 +82,13 @@ func (s *server) killWhileStarting(after time.Duration) {
 	_ = p.Wait()
 }
 
-// wantSettled wants a server that just started to be done soon and to show what the workers know. It returns how long
+// wantSettled wants a server that just started to be done with everything and to show what the workers know. It returns how long
 // it took.
 func (s *server) wantSettled(workers []*worker) time.Duration {
 	s.t.Helper()
 	begin := time.Now()
 	var now census
-	if err := retry(longestPending, func() (err error) {
+	if err := retry(patience, func() (err error) {
 		if now, err = takeCensus(s.t.Context(), s.demo); err != nil {
 			return err
 		}

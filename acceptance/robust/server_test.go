@@ -17,8 +17,9 @@ import (
 	"poise/internal/guide"
 )
 
-// patience is how long a test waits for what should happen within milliseconds.
-const patience = 30 * time.Second
+// patience is how long a test waits for what should happen within milliseconds. It passes only where something is broken,
+// however busy the machine is.
+const patience = time.Minute
 
 // server is a `poise serve` with the lab up.
 type server struct {

@@ -33,7 +33,7 @@ func newStage(t *testing.T) *stage {
 		{"demo", "listener", "{L}/listeners", `{"listener": {"loadbalancer_id": "{lb}", "protocol": "TCP", "protocol_port": 80}}`},
 		{"demo", "pool", "{L}/pools", `{"pool": {"listener_id": "{listener}", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}}`},
 		{"demo", "member", "{L}/pools/{pool}/members", `{"member": {"address": "{address}", "protocol_port": 61234}}`},
-		{"demo", "monitor", "{L}/healthmonitors", `{"healthmonitor": {"pool_id": "{pool}", "type": "TCP", "delay": 1, "timeout": 1, "max_retries": 1}}`},
+		{"demo", "monitor", "{L}/healthmonitors", `{"healthmonitor": {"pool_id": "{pool}", "type": "TCP", "delay": 5, "timeout": 5, "max_retries": 1, "max_retries_down": 10}}`},
 		{"demo", "otherlb", "{L}/loadbalancers", `{"loadbalancer": {"name": "two", "vip_subnet_id": "{subnet}"}}`},
 		{"demo", "otherpool", "{L}/pools", `{"pool": {"loadbalancer_id": "{otherlb}", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}}`},
 		{"demo", "floatingip", "{N}/floatingips", `{"floatingip": {"floating_network_id": "{external}"}}`},

@@ -115,7 +115,7 @@ func preparePatterns(ctx context.Context, a *tenant) error {
 		return err
 	}
 	for n := range patternPolicies {
-		pattern := fmt.Sprintf("^(a|b|ab|ba)*(%s){1,9}c%d$", strings.Repeat("(a|ab)?", 20), n)
+		pattern := fmt.Sprintf("^(a|b|ab|ba)*(%s){1,9}c%d$", strings.Repeat("(a|ab)?", 8), n)
 		policy, err := a.create(ctx, lbaas+"/l7policies", "l7policy", object{"listener_id": listener, "action": "REJECT"})
 		if err == nil {
 			rule := object{"type": "HEADER", "key": "X-A", "compare_type": "REGEX", "value": pattern}
