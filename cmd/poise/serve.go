@@ -357,7 +357,11 @@ func openFabric(ctx context.Context, c config.Config, log *slog.Logger) (fabric.
 	case missing != nil:
 		return nil, fmt.Errorf("the linux fabric: %w", missing)
 	default:
-		return linux.New(ctx, linux.Config{Tag: c.Tag(), Log: log})
+		ports, err := linux.ParseHostPorts(c.Network.HostPorts)
+		if err != nil {
+			return nil, fmt.Errorf("configuration: network.host_ports: %w", err)
+		}
+		return linux.New(ctx, linux.Config{Tag: c.Tag(), Log: log, HostPorts: ports})
 	}
 }
 

@@ -37,6 +37,7 @@ type Config struct {
 	Identity Identity `toml:"identity"`
 	Octavia  Octavia  `toml:"octavia"`
 	Console  Console  `toml:"console"`
+	Network  Network  `toml:"network"`
 	Quotas   Quotas   `toml:"quotas"`
 
 	NetworkQuotas NetworkQuotas `toml:"network_quotas"`
@@ -63,6 +64,12 @@ type Octavia struct {
 	EnforceScope bool `toml:"enforce_scope"`
 	// StrictImmutable refuses changes of a load balancer that is not ACTIVE, as Octavia does.
 	StrictImmutable bool `toml:"strict_immutable"`
+}
+
+// Network configures the embedded network.
+type Network struct {
+	// HostPorts are the ports of the host that tenants may reach at its addresses, such as "tcp/443".
+	HostPorts []string `toml:"host_ports"`
 }
 
 // Console configures the web console.
@@ -113,6 +120,7 @@ func Default() Config {
 		Log:      Log{Level: "info", Format: "text"},
 		Identity: Identity{TokenLifetime: Duration{12 * time.Hour}},
 		Octavia:  Octavia{RBAC: "default", EnforceScope: true},
+		Network:  Network{HostPorts: []string{}},
 		Quotas:   Quotas{-1, -1, -1, -1, -1, -1, -1},
 		NetworkQuotas: NetworkQuotas{
 			Network: 100, Subnet: 100, SubnetPool: 100, Port: 500, Router: 10, RouterRoute: 30, FloatingIP: 50,

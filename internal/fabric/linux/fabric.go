@@ -52,6 +52,8 @@ type Config struct {
 	// digits, always the same for the same data directory.
 	Tag string
 	Log *slog.Logger // nil: silence
+	// HostPorts are the ports of the host that tenants may reach; what else they begin at the host's addresses is refused.
+	HostPorts []HostPort
 }
 
 // Fabric implements [fabric.Fabric].
@@ -99,7 +101,7 @@ func New(ctx context.Context, cfg Config) (*Fabric, error) {
 		return nil, err
 	}
 	f := &Fabric{tag: cfg.Tag, log: cfg.Log, spaces: spaces, megaphone: -1}
-	if err := f.powerUp(); err != nil {
+	if err := f.powerUp(cfg); err != nil {
 		f.release()
 		return nil, err
 	}
@@ -109,8 +111,11 @@ func New(ctx context.Context, cfg Config) (*Fabric, error) {
 	return f, nil
 }
 
-// powerUp opens the switch and the sockets that stay open.
-func (f *Fabric) powerUp() (err error) {
+// powerUp shuts the host to tenants and opens the switch and the sockets that stay open.
+func (f *Fabric) powerUp(cfg Config) (err error) {
+	if err = f.shutGate(cfg.HostPorts); err != nil {
+		return err
+	}
 	if f.host, err = f.spaces.home.netlink(); err != nil {
 		return err
 	}
@@ -206,6 +211,7 @@ func (f *Fabric) Close() error {
 	defer f.release()
 
 	err := f.removeHostLinks()
+	err = errors.Join(err, f.openGate())
 	for _, role := range []role{roleLoadBalancer, roleServer, roleRouter} {
 		ids, listErr := f.spaces.list(role)
 		err = errors.Join(err, listErr)

@@ -46,7 +46,7 @@ func restart(t testing.TB, tag string) *Fabric {
 	if err := Available(); err != nil {
 		t.Skip(err)
 	}
-	f, err := New(t.Context(), Config{Tag: tag})
+	f, err := New(t.Context(), Config{Tag: tag, HostPorts: []HostPort{{unix.IPPROTO_TCP, fabric.PortRange{First: 1, Last: 65535}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
