@@ -163,10 +163,8 @@ func (f *Fabric) connectPlug(ends *pair, bridge netlink.Link, c card) (moved []n
 	if f.forward == nil {
 		return nil, nil
 	}
-	want := outlet{network: bridge.Attrs().Index, bridged: c.bridged, mac: ends.inside.Attrs().HardwareAddr}
-	for _, p := range c.addresses {
-		want.addresses = append(want.addresses, p.Addr())
-	}
+	want := c.outlet(bridge.Attrs().Index)
+	want.mac = ends.inside.Attrs().HardwareAddr
 	if c.bridged {
 		// Whose MAC address is not known has not said a word yet: nobody looks for it but by asking for its address.
 		if err := f.bridge.LinkSetFlood(ends.outside, false); err != nil {

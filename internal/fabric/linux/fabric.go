@@ -76,6 +76,9 @@ type Fabric struct {
 	// busy serialises what happens to one namespace, by the hash of its name.
 	busy [64]sync.Mutex
 
+	finding sync.Mutex
+	found   leftovers // what no plug has asked for yet; guarded by finding
+
 	applying sync.Mutex
 	applied  *applied // what Apply made last; nil before its first run; guarded by applying
 }
@@ -125,7 +128,15 @@ func (f *Fabric) powerUp(cfg Config) (err error) {
 	if f.bridge, err = f.lan.netlink(); err != nil {
 		return err
 	}
-	if f.forward, err = openForwarder(f.bridge); err != nil {
+	links, err := dump(f.bridge.LinkList)
+	if err != nil {
+		return fmt.Errorf("interfaces of the switch: %w", err)
+	}
+	f.found = leftovers{}
+	for _, l := range links {
+		f.found[l.Attrs().Name] = l
+	}
+	if f.forward, err = openForwarder(f.bridge, links); err != nil {
 		f.log.Warn("bridges do all the forwarding: a network takes 1023 ports, and frames to everybody are not limited", "err", err)
 	}
 	if f.megaphone, err = f.lan.Socket(unix.AF_PACKET, unix.SOCK_RAW); err != nil {
@@ -232,14 +243,36 @@ func (f *Fabric) plug(ctx context.Context, r role, id string, ports []fabric.Por
 		return nil, err
 	}
 	defer f.lock(r, id)()
-	space, err := f.spaces.make(r, id)
-	if err != nil {
+	if err := r.check(id); err != nil {
 		return nil, err
 	}
 	cards := make([]card, len(ports))
 	for i, p := range ports {
 		cards[i] = portCard(p)
 		cards[i].bridged = r != roleLoadBalancer || f.forward == nil
+	}
+	if space, err := f.adopt(r, id, ports, cards); space != nil || err != nil {
+		return space, err
+	}
+	if err := f.setSeals(cards, ""); err != nil {
+		return nil, err
+	}
+	space, err := f.furnishAndConnect(r, id, ports, cards)
+	if err != nil {
+		return nil, err
+	}
+	alias, err := f.seal(r, ports)
+	if err != nil {
+		return nil, err
+	}
+	return space, f.setSeals(cards, alias)
+}
+
+// furnishAndConnect makes the namespace and its cards as they should be.
+func (f *Fabric) furnishAndConnect(r role, id string, ports []fabric.Port, cards []card) (*namespace, error) {
+	space, err := f.spaces.make(r, id)
+	if err != nil {
+		return nil, err
 	}
 	// The filter comes before the cards that it is for, so that nothing slips in.
 	if err := space.filter(filtersOf(ports)); err != nil {

@@ -55,13 +55,13 @@ type outlet struct {
 }
 
 // openForwarder adopts the program that an earlier process left in the switch, or loads it.
-func openForwarder(links *netlink.Handle) (*forwarder, error) {
-	lo, err := links.LinkByName("lo")
+func openForwarder(h *netlink.Handle, links []netlink.Link) (*forwarder, error) {
+	lo, err := h.LinkByName("lo")
 	if err != nil {
 		return nil, fmt.Errorf("loopback of the switch: %w", err)
 	}
 	f := &forwarder{
-		links: links, outlets: map[int]outlet{}, owners: map[macKey]int{}, answers: map[addressKey]macValue{},
+		links: h, outlets: map[int]outlet{}, owners: map[macKey]int{}, answers: map[addressKey]macValue{},
 		former: map[addressKey]macValue{}, bridged: map[int]int{},
 	}
 	adopted, err := f.adopt(lo)
@@ -72,7 +72,7 @@ func openForwarder(links *netlink.Handle) (*forwarder, error) {
 		err = f.attach(lo) // where the next process finds it
 	}
 	if err == nil {
-		err = f.read()
+		err = f.read(links)
 	}
 	if err != nil {
 		f.close()
@@ -152,11 +152,7 @@ func (f *forwarder) adoptMaps() error {
 }
 
 // read fills the memory from the maps, and takes out what is left of cards that are gone.
-func (f *forwarder) read() error {
-	links, err := dump(f.links.LinkList)
-	if err != nil {
-		return fmt.Errorf("list of plugs: %w", err)
-	}
+func (f *forwarder) read(links []netlink.Link) error {
 	exists := map[int]bool{}
 	for _, l := range links {
 		exists[l.Attrs().Index] = true

@@ -52,6 +52,9 @@ func TestHalfMadeForwardingIsCompleted(t *testing.T) {
 			if err := half(f, link, f.forward.outlets[link.Attrs().Index]); err != nil {
 				t.Fatal(err)
 			}
+			if err := f.setSeals([]card{portCard(vip)}, ""); err != nil { // a seal comes when all is made
+				t.Fatal(err)
+			}
 			crash(f)
 
 			f = restart(t, f.tag)
@@ -137,4 +140,56 @@ func fill(f *Fabric, bridge netlink.Link, ports int) error {
 		}
 	}
 	return nil
+}
+
+// What is sealed is taken as it is; what differs, or was being changed when the process died, is looked at.
+func TestSealedNamespacesAreNotEntered(t *testing.T) {
+	vip := port("vip", "net", "10.0.0.5/24")
+	moved := port("vip", "net", "10.0.0.6/24")
+	closed := vip
+	closed.Filter = &fabric.Filter{}
+	for name, c := range map[string]struct {
+		wanted fabric.Port
+		broken bool
+		looked bool
+	}{
+		"as it was":               {wanted: vip},
+		"another address":         {wanted: moved, looked: true},
+		"another filter":          {wanted: closed, looked: true},
+		"crash during the change": {wanted: vip, broken: true, looked: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFabric(t)
+			topology := fabric.Topology{Networks: []fabric.Network{{ID: "net"}}}
+			apply(t, f, topology)
+			plug(t, f, "lb", vip)
+			if c.broken {
+				if err := f.setSeals([]card{portCard(vip)}, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			crash(f)
+
+			f = restart(t, f.tag)
+			apply(t, f, topology)
+			space := plug(t, f, "lb", c.wanted).Net.(*namespace)
+			if space.isFurnished != c.looked {
+				t.Errorf("the namespace was looked at: %v, want %v", space.isFurnished, c.looked)
+			}
+			client := plugServer(t, f, "client", port("client", "net", "10.0.0.9/24"))
+			address := c.wanted.Addresses[0].Addr().String()
+			service := serve(t, space, address, "lb")
+			if c.wanted.Filter != nil {
+				if got, err := hear(t, dialer(client.Net), address, service); err == nil {
+					t.Errorf("a closed port answers %q", got)
+				}
+				return
+			}
+			wantGreeting(t, dialer(client.Net), address, service, "lb to 10.0.0.9")
+			plug(t, f, "lb", c.wanted) // once more, as a failover does
+			if !space.isFurnished {
+				t.Error("what is plugged again is not looked at")
+			}
+		})
+	}
 }

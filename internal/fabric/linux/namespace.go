@@ -52,6 +52,8 @@ type namespace struct {
 	fd   int  // -1: not open
 	gone bool // taken away: it is never opened again
 
+	isFurnished bool // guarded by who has the namespace's lock (Fabric.lock)
+
 	filtering sync.Mutex // guards filtered
 	filtered  filters    // what is in force; nil: unknown
 }
@@ -279,9 +281,22 @@ func (r role) check(id string) error {
 	return nil
 }
 
-// find returns the namespace, or nil when there is none. One that this process has not seen before is brought
+// find returns the namespace, or nil when there is none. One that this process has not looked at before is brought
 // up to date, whoever made it.
 func (s *namespaces) find(r role, id string) (*namespace, error) {
+	space, err := s.lookup(r, id)
+	if space == nil || err != nil || space.isFurnished {
+		return space, err
+	}
+	if err := space.enter(func() error { return furnish(r) }); err != nil {
+		return nil, err
+	}
+	space.isFurnished = true
+	return space, nil
+}
+
+// lookup returns the namespace as it is, or nil when there is none.
+func (s *namespaces) lookup(r role, id string) (*namespace, error) {
 	if err := r.check(id); err != nil {
 		return nil, err
 	}
@@ -301,14 +316,16 @@ func (s *namespaces) find(r role, id string) (*namespace, error) {
 		space.warm = s.warm
 		s.warm.add(space)
 	}
-	if err := space.enter(func() error { return furnish(r) }); err != nil {
-		space.close()
-		return nil, err
-	}
 	s.mu.Lock()
 	s.known[name] = space
 	s.mu.Unlock()
 	return space, nil
+}
+
+func (s *namespaces) isKnown(r role, id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[s.name(r, id)] != nil
 }
 
 // nsfsMagic is what statfs says of a bind-mounted namespace (linux/magic.h).
