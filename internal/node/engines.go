@@ -5,6 +5,7 @@ import (
 
 	"poise/internal/dataplane/datagram"
 	"poise/internal/dataplane/loop"
+	"poise/internal/dataplane/probe"
 	"poise/internal/dataplane/proxy"
 )
 
@@ -12,11 +13,16 @@ import (
 type Engines struct {
 	streams   *proxy.Engine
 	datagrams *datagram.Engine
+	checks    *probe.Budget // of the health of members
 }
 
 // StartEngines starts them. The caller closes them, after the node that uses them.
 func StartEngines(log *slog.Logger) (*Engines, error) {
 	descriptors, err := loop.OfProcess(log)
+	if err != nil {
+		return nil, err
+	}
+	checks, err := loop.ChecksOfProcess()
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +35,7 @@ func StartEngines(log *slog.Logger) (*Engines, error) {
 		streams.Close()
 		return nil, err
 	}
-	return &Engines{streams, datagrams}, nil
+	return &Engines{streams, datagrams, probe.NewBudget(checks)}, nil
 }
 
 // Close ends the loops and waits for them.

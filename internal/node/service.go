@@ -66,7 +66,7 @@ func (n *Node) equip(s *service, net dataplane.Net) {
 		streams{relay},
 		datagram.New(s.network, log, n.engines.datagrams, files),
 	}
-	s.prober = probe.New(s.network, func(h dataplane.Health) {
+	s.prober = probe.New(s.network, n.engines.checks, func(h dataplane.Health) {
 		for _, c := range s.carriers {
 			c.SetHealth(h)
 		}

@@ -14,9 +14,11 @@ import (
 )
 
 const (
-	// othersReserve descriptors of the process are left to databases, health checks and whatever else is not the data plane, and one in
-	// apiShare, maxAPI at most, to clients of the APIs (rest).
+	// othersReserve descriptors of the process are left to databases and whatever else is not the data plane; one in apiShare, maxAPI
+	// at most, to clients of the APIs (rest); and one in checkShare, maxChecks at most, to health checks (probe).
 	othersReserve = 1000
+	checkShare    = 16
+	maxChecks     = 8192
 	apiShare      = 16
 	maxAPI        = 8192
 	// reserveShare is the part of the limit, one in so many, that new connections of an account above its share leave free.
@@ -63,16 +65,30 @@ func NewDescriptors(limit int64, log *slog.Logger) *Descriptors {
 
 // OfProcess makes the budget of a process by its limit of open files (RLIMIT_NOFILE), and warns where that is low.
 func OfProcess(log *slog.Logger) (*Descriptors, error) {
-	var rlimit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &rlimit); err != nil {
-		return nil, fmt.Errorf("limit of open files: %w", err)
+	limit, err := openFiles()
+	if err != nil {
+		return nil, err
 	}
-	limit := int64(min(rlimit.Cur, 1<<30))
-	available := max(limit-othersReserve-min(limit/apiShare, maxAPI), limit/2)
+	available := max(limit-othersReserve-min(limit/apiShare, maxAPI)-min(limit/checkShare, maxChecks), limit/2)
 	if limit < lowLimit {
 		log.Warn("the limit of open files is low", "limit", limit, "for_traffic", available, "hint", raiseLimit)
 	}
 	return NewDescriptors(available, log), nil
+}
+
+// ChecksOfProcess is how many health checks may be under way at once, each with a descriptor of its own.
+func ChecksOfProcess() (int, error) {
+	limit, err := openFiles()
+	return int(min(limit/checkShare, maxChecks)), err
+}
+
+// openFiles is the process's limit of open files.
+func openFiles() (int64, error) {
+	var rlimit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &rlimit); err != nil {
+		return 0, fmt.Errorf("limit of open files: %w", err)
+	}
+	return int64(min(rlimit.Cur, 1<<30)), nil
 }
 
 // Limit is how many descriptors there are at most.

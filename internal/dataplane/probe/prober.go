@@ -1,8 +1,8 @@
 // Package probe checks the health of the members of one load balancer.
 //
 // A [Prober] is given a configuration. Its schedule (schedule.go) knows when each member is due and has a bounded number
-// of checks under way at once, so that a member costs a record of some hundred bytes and no goroutine. What a check
-// finds goes into the member's record (record.go: the rules of going up and down) and its history (history.go); every
+// of checks under way at once, so that a member costs a record of some hundred bytes and no goroutine. All probers share
+// the checks that may be under way in the process (budget.go). What a check finds goes into the member's record (record.go: the rules of going up and down) and its history (history.go); every
 // change of a record is reported. How the members of a pool are checked is the pool's way (way.go), and how to check is
 // one function for each monitor type (check.go and the files after it).
 package probe
@@ -32,7 +32,10 @@ type Prober struct {
 	members map[key]*member
 	changed map[key]bool // to be reported
 	queue   queue
-	running int // checks under way
+	running map[*member]bool // whose checks are under way
+	cutting int              // of them, those that end for other load balancers
+
+	account *account // of the budget that all load balancers share
 }
 
 type key struct{ poolID, memberID string }
@@ -54,16 +57,19 @@ type member struct {
 
 // New makes a prober with nothing to check yet. report gets every change of a member's state or reason, at once, one
 // at a time and from a goroutine of the prober; of changes that come faster than it returns it gets the last. The
-// caller closes the prober.
-func New(network dataplane.Net, report func(dataplane.Health)) *Prober {
-	return newProber(network, report, checks)
+// budget is shared with other probers. The caller closes the prober.
+func New(network dataplane.Net, budget *Budget, report func(dataplane.Health)) *Prober {
+	return newProber(network, budget, report, checks)
 }
 
-func newProber(network dataplane.Net, report func(dataplane.Health), checks map[dataplane.MonitorType]check) *Prober {
+func newProber(
+	network dataplane.Net, budget *Budget, report func(dataplane.Health), checks map[dataplane.MonitorType]check,
+) *Prober {
 	p := &Prober{
 		net: network, checks: checks, stir: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-		members: map[key]*member{}, changed: map[key]bool{},
+		members: map[key]*member{}, changed: map[key]bool{}, running: map[*member]bool{},
 	}
+	p.account = budget.newAccount(func() { signal(p.stir) })
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.wg.Go(p.runSchedule)
 	p.wg.Go(func() { p.reportChanges(report) })
@@ -219,4 +225,5 @@ func (p *Prober) Close() {
 	p.cancel()
 	p.mu.Unlock()
 	p.wg.Wait()
+	p.account.rest()
 }

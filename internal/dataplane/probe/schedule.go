@@ -4,34 +4,14 @@ import (
 	"container/heap"
 	"context"
 	"math/rand/v2"
-	"sync"
-	"sync/atomic"
+	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-const (
-	// maxConcurrentChecks of one load balancer are under way; further ones wait for their turn, the longest due first. Members
-	// that do not answer keep theirs until the timeout, and the more there are of them, the sooner it should be known.
-	maxConcurrentChecks = 1024
-	// descriptorShare is the part of the process's descriptors that the checks of all load balancers may have, one in so many.
-	descriptorShare = 16
-	// shareRetry is when a prober looks again whether others have left it something of that.
-	shareRetry = 10 * time.Millisecond
-)
-
-// underWay counts the checks of all probers.
-var underWay atomic.Int64
-
-// maxUnderWay is how many of them there may be.
-var maxUnderWay = sync.OnceValue(func() int64 {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return maxConcurrentChecks
-	}
-	return int64(min(limit.Cur, 1<<30)) / descriptorShare
-})
+// maxConcurrentChecks of one load balancer are under way, if the [Budget] lets it have them; further ones wait for their turn, the
+// longest due first. Members that do not answer keep theirs until the timeout, and the more there are of them, the sooner it
+// should be known.
+const maxConcurrentChecks = 1024
 
 // turn is a member's place in the schedule. Times are of the start of a check, so that slow checks are as frequent as
 // others.
@@ -39,8 +19,10 @@ type turn struct {
 	due     time.Time
 	place   int // in the queue; or notQueued
 	checked bool
+	began   time.Time          // of the check under way
 	stop    context.CancelFunc // of the check under way; nil: none
 	over    bool               // nobody is interested in what the check under way finds
+	cut     bool               // the check under way ends for those of other load balancers, and is made again
 }
 
 const notQueued = -1
@@ -74,6 +56,7 @@ func (p *Prober) runSchedule() {
 		case <-p.ctx.Done():
 			return
 		}
+		p.cutOwed()
 		if wait, any := p.startDue(); any {
 			timer.Reset(wait)
 		}
@@ -85,26 +68,50 @@ func (p *Prober) startDue() (wait time.Duration, any bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	for p.running < maxConcurrentChecks && len(p.queue) > 0 && p.ctx.Err() == nil {
+	for len(p.running) < maxConcurrentChecks && len(p.queue) > 0 && p.ctx.Err() == nil {
 		m := p.queue[0]
 		if wait := m.turn.due.Sub(now); wait > 0 {
+			p.account.rest()
 			return wait, true
 		}
-		if underWay.Load() >= maxUnderWay() {
-			return shareRetry, true
+		if !p.account.take() {
+			return 0, false
 		}
 		heap.Pop(&p.queue)
 		p.start(m, now)
 	}
+	p.account.rest()
 	return 0, false
+}
+
+// cutOwed ends as many checks as other load balancers have a right to: the youngest, which lose least.
+func (p *Prober) cutOwed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	owed := p.account.owes() - p.cutting
+	if owed <= 0 {
+		return
+	}
+	var whole []*member
+	for m := range p.running {
+		if !m.turn.cut {
+			whole = append(whole, m)
+		}
+	}
+	slices.SortFunc(whole, func(x, y *member) int { return y.turn.began.Compare(x.turn.began) })
+	for _, m := range whole[:min(owed, len(whole))] {
+		m.turn.cut = true
+		m.turn.stop()
+		p.cutting++
+	}
 }
 
 // start checks a member. The caller holds mu.
 func (p *Prober) start(m *member, now time.Time) {
 	var ctx context.Context
 	ctx, m.turn.stop = context.WithDeadline(p.ctx, now.Add(m.way.monitor.Timeout))
-	p.running++
-	underWay.Add(1)
+	m.turn.began = now
+	p.running[m] = true
 	p.wg.Go(func() {
 		err := m.way.check(ctx, p.net, m.way, m.probe)
 		p.end(m, now, err)
@@ -117,14 +124,22 @@ func (p *Prober) end(m *member, began time.Time, err error) {
 	defer p.mu.Unlock()
 	m.turn.stop()
 	m.turn.stop = nil
-	p.running--
-	underWay.Add(-1)
+	delete(p.running, m)
+	p.account.give()
 	signal(p.stir)
-	if m.turn.over || p.ctx.Err() != nil {
-		return
+	cut := m.turn.cut
+	if cut {
+		m.turn.cut = false
+		p.cutting--
 	}
-	p.note(m, began, err)
-	p.schedule(m, began.Add(m.pause()))
+	switch {
+	case m.turn.over || p.ctx.Err() != nil:
+	case cut:
+		p.schedule(m, m.turn.due)
+	default:
+		p.note(m, began, err)
+		p.schedule(m, began.Add(m.pause()))
+	}
 }
 
 // pause is the time from one check to the next. The second check comes early by a random part of the delay, so that
