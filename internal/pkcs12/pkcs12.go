@@ -1,10 +1,16 @@
 // Package pkcs12 opens bundles without passphrase, in the time that its caller grants.
+//
+// A bundle says itself how often its keys are derived: how long it takes to open is the choice of whoever made it. So every
+// count is added up before the first derivation. A count can also be hidden inside an encrypted part; a private key there is
+// not looked at (see [order]).
 package pkcs12
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 
 	"software.sslmate.com/src/go-pkcs12"
@@ -14,48 +20,65 @@ import (
 type TooSlow struct{ Granted int }
 
 func (e TooSlow) Error() string {
-	return fmt.Sprintf("It asks for more than %d iterations.", e.Granted)
+	return fmt.Sprintf("It asks for more than %d iterations of its key derivations together. "+
+		"Export it again with fewer: openssl pkcs12 -export -iter 2048.", e.Granted)
 }
 
-// Decode gives the private key and the certificates of a bundle, the leaf first. A bundle that asks for more than so many
-// iterations of its key derivation is [TooSlow]: OpenSSL writes 2,048, others up to 600,000. Without a bound a bundle of some
-// bytes would keep a processor busy for hours.
+// Decode gives the private key and the certificates of a bundle, the leaf first. A bundle whose key derivations ask for more
+// than so many iterations together is [TooSlow]: OpenSSL writes 3 times 2,048, others up to 600,000 each.
 func Decode(der []byte, maxIterations int) (crypto.PrivateKey, []*x509.Certificate, error) {
-	if isTooSlow(der, maxIterations, 0) {
+	if Iterations(der) > maxIterations {
 		return nil, nil, TooSlow{maxIterations}
 	}
-	key, leaf, chain, err := pkcs12.DecodeChain(der, "")
+	forms, err := order(der)
 	if err != nil {
 		return nil, nil, err
 	}
-	return key, append([]*x509.Certificate{leaf}, chain...), nil
+	for _, form := range forms {
+		key, leaf, chain, failed := pkcs12.DecodeChain(form, "")
+		if failed == nil {
+			return key, append([]*x509.Certificate{leaf}, chain...), nil
+		}
+		err = cmp.Or(err, failed)
+	}
+	if errors.Is(err, pkcs12.ErrDecryption) {
+		err = pkcs12.ErrIncorrectPassword
+	}
+	return nil, nil, err
 }
 
-// maxNesting bounds how deep a bundle's structures are looked into.
-const maxNesting = 20
+const (
+	// maxNesting bounds how deep a bundle's structures are looked into.
+	maxNesting = 20
+	// tooMany is more than anybody grants; a sum stops there.
+	tooMany = 1 << 40
+)
 
-// isTooSlow tells whether a bundle asks for more iterations than most: whether an integer that follows an octet
-// string, the salt, is larger (RFC 7292 §4, RFC 8018 §A.2). Octet strings that hold further structures are looked into.
-// What is encrypted cannot be.
-func isTooSlow(der []byte, most, depth int) bool {
+// Iterations is how many iterations the key derivations of a bundle ask for together, as far as they can be seen without
+// decrypting: the sum of the integers that follow an octet string, the salt (RFC 7292 §4, RFC 8018 §A.2). Octet strings
+// that hold further structures are looked into.
+func Iterations(der []byte) int { return min(iterations(der, 0), tooMany) }
+
+func iterations(der []byte, depth int) (sum int) {
 	afterSalt := false
-	for len(der) > 0 && depth < maxNesting {
+	for len(der) > 0 && depth < maxNesting && sum < tooMany {
 		var v asn1.RawValue
 		rest, err := asn1.Unmarshal(der, &v)
 		if err != nil {
-			return false // not a structure after all
+			return sum // not a structure after all
 		}
 		if afterSalt && v.Tag == asn1.TagInteger && v.Class == asn1.ClassUniversal {
 			var n int
-			if _, err := asn1.Unmarshal(v.FullBytes, &n); err != nil || n > most {
-				return true
+			if _, err := asn1.Unmarshal(v.FullBytes, &n); err != nil || n > tooMany {
+				return tooMany
 			}
+			sum += max(n, 0)
 		}
 		afterSalt = v.Tag == asn1.TagOctetString && v.Class == asn1.ClassUniversal
-		if (v.IsCompound || afterSalt) && isTooSlow(v.Bytes, most, depth+1) {
-			return true
+		if v.IsCompound || afterSalt {
+			sum += iterations(v.Bytes, depth+1)
 		}
 		der = rest
 	}
-	return false
+	return sum
 }
