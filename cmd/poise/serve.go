@@ -194,7 +194,7 @@ func build(
 	}
 	balancers.Configure(store.Settings{Quota: quotas(c.Quotas), StrictImmutable: c.Octavia.StrictImmutable})
 	h.node = node.New(network, engines, log)
-	resolver := certificate.Resolver{Keys: keys{h.secrets}, Projects: h.identity}
+	resolver := certificate.Resolver{Keys: keys{h.secrets}, Projects: h.identity, Opener: certificate.NewOpener()}
 	h.control = control.New(balancers, h.network, secrets{resolver, h.secrets}, h.node, log)
 	h.node.ReportTo(h.control)
 	balancers.OnChange(h.control.Changed)

@@ -60,7 +60,7 @@ var arrows = map[string][]string{
 	// The stream of intent: wire, control with store, node with data plane. Traffic touches none of them.
 	"internal/octavia":     {"internal/lb", "internal/rest", "internal/telemetry", "internal/dataplane/accesslog", "internal/limit"},
 	"internal/telemetry":   {"internal/lb"},
-	"internal/certificate": {"internal/lb", "internal/rest", "internal/dataplane", "internal/pkcs12"},
+	"internal/certificate": {"internal/lb", "internal/rest", "internal/dataplane", "internal/pkcs12", "internal/limit"},
 	"internal/store":       {"internal/lb", "internal/database"},
 	"internal/link":        {"internal/dataplane", "internal/dataplane/accesslog", "internal/fabric"},
 	"internal/control": {

@@ -29,13 +29,19 @@ type Parts struct {
 	PKCS12 []byte
 }
 
-// maxIterations bounds how often a bundle's or a key's derivation may hash; OpenSSL writes 2,048, others up to 600,000.
+// maxIterations bounds how often the derivations of one bundle or key may hash together; OpenSSL writes 2,048 for each of three,
+// others up to 600,000.
 const maxIterations = 2_000_000
 
 // Parse returns the certificate with its private key, the leaf first and parsed, and refuses one that has expired. Errors
 // are [*lb.Error]s.
 func Parse(p Parts, now time.Time) (tls.Certificate, error) {
 	whole, err := read(p)
+	return unexpired(whole, err, now)
+}
+
+// unexpired refuses a certificate that has expired.
+func unexpired(whole tls.Certificate, err error, now time.Time) (tls.Certificate, error) {
 	if err == nil && now.After(whole.Leaf.NotAfter) {
 		return tls.Certificate{}, invalid("The certificate has expired on " + whole.Leaf.NotAfter.UTC().Format(time.RFC3339) + ".")
 	}

@@ -195,13 +195,13 @@ func TestCheck(t *testing.T) {
 		"CRL of another CA": {lb.References{CA: "ca", CRL: "other crl"}, "Validation failure: The CRL specified is not valid for client certificate authority reference supplied."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := Checker{Keys: s}.Check(t.Context(), rest.Caller{ProjectID: "p"}, "p", test.refs)
+			err := Checker{Keys: s, Opener: NewOpener()}.Check(t.Context(), rest.Caller{ProjectID: "p"}, "p", test.refs)
 			if test.message == "" && err != nil || test.message != "" && (lb.CodeOf(err) != lb.Invalid || !strings.Contains(err.Error(), test.message)) {
 				t.Errorf("%v, want %s", err, test.message)
 			}
 		})
 	}
-	if err := (Checker{Keys: s}).Check(t.Context(), rest.Caller{ProjectID: "p"}, "p", lb.References{Certificates: []string{"broken"}}); err == nil || lb.CodeOf(err) != 0 {
+	if err := (Checker{Keys: s, Opener: NewOpener()}).Check(t.Context(), rest.Caller{ProjectID: "p"}, "p", lb.References{Certificates: []string{"broken"}}); err == nil || lb.CodeOf(err) != 0 {
 		t.Errorf("a broken key manager: %v", err)
 	}
 }
@@ -236,6 +236,7 @@ func TestCheckForAnotherProject(t *testing.T) {
 	a, key := newAuthority(t), newKey(t)
 	good := Parts{PKCS12: bundle(t, key, a.sign(t, key, func(*x509.Certificate) {}), nil, "")}
 	c := Checker{
+		Opener:   NewOpener(),
 		Keys:     shared{safe{"own": good, "shared": good, "ca": {Certificate: pemOf(a.cert)}}, "admins", "shared user"},
 		Projects: projects{"web": {"somebody", "user"}},
 	}
@@ -259,6 +260,7 @@ func TestResolve(t *testing.T) {
 	a, key := newAuthority(t), newKey(t)
 	leaf := a.sign(t, key, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) })
 	r := Resolver{
+		Opener: NewOpener(),
 		Keys: safe{
 			"old": {PKCS12: bundle(t, key, leaf, []*x509.Certificate{a.cert}, "")}, "ca": {Certificate: pemOf(a.cert)}, "crl": {Certificate: a.revoke(t)},
 		},

@@ -26,15 +26,32 @@ var ErrRefused = errors.New("refused by the key manager")
 type Checker struct {
 	Keys     Keys
 	Projects Projects
+	Opener   *Opener
 }
 
 // Check refuses, with an [*lb.Error], references that lead to nothing that the caller can read, or that a load balancer of
-// the project could not use.
+// the project could not use. Each secret is read once for each of the two, and opened once, however it is referred to.
 func (c Checker) Check(ctx context.Context, caller rest.Caller, projectID string, refs lb.References) error {
-	if err := c.checkFor(ctx, caller, refs); err != nil || caller.ProjectID == projectID {
+	refs.Certificates = distinct(refs.Certificates)
+	if err := c.checkFor(ctx, caller, projectID, refs); err != nil || caller.ProjectID == projectID {
 		return err
 	}
 	return c.checkUse(ctx, projectID, refs)
+}
+
+// distinct keeps one of the references that lead to the same secret or container: what is before "secrets/<id>" does not matter.
+func distinct(refs []string) []string {
+	var kept []string
+	seen := map[string]bool{}
+	for _, ref := range refs {
+		segments := strings.Split(strings.TrimRight(ref, "/"), "/")
+		target := strings.Join(segments[max(0, len(segments)-2):], "/")
+		if !seen[target] {
+			kept = append(kept, ref)
+		}
+		seen[target] = true
+	}
+	return kept
 }
 
 // checkUse reads everything as the data plane will.
@@ -49,7 +66,7 @@ func (c Checker) checkUse(ctx context.Context, projectID string, refs lb.Referen
 		return err
 	}
 	for _, ref := range refs.Certificates {
-		_, _, err := as.Certificate(ctx, projectID, ref)
+		_, err := as.parts(ctx, projectID, ref)
 		if err := try(ref, err); err != nil {
 			return err
 		}
@@ -69,8 +86,8 @@ func (c Checker) checkUse(ctx context.Context, projectID string, refs lb.Referen
 	return nil
 }
 
-func (c Checker) checkFor(ctx context.Context, caller rest.Caller, refs lb.References) error {
-	if err := c.checkCertificates(ctx, caller, refs.Certificates); err != nil {
+func (c Checker) checkFor(ctx context.Context, caller rest.Caller, projectID string, refs lb.References) error {
+	if err := c.checkCertificates(ctx, caller, projectID, refs.Certificates); err != nil {
 		return err
 	}
 	if refs.CA == "" {
@@ -93,7 +110,7 @@ func (c Checker) checkFor(ctx context.Context, caller rest.Caller, refs lb.Refer
 }
 
 // checkCertificates retrieves all certificates before it looks at any.
-func (c Checker) checkCertificates(ctx context.Context, caller rest.Caller, refs []string) error {
+func (c Checker) checkCertificates(ctx context.Context, caller rest.Caller, projectID string, refs []string) error {
 	var all []Parts
 	var missing []string
 	for _, ref := range refs {
@@ -109,8 +126,12 @@ func (c Checker) checkCertificates(ctx context.Context, caller rest.Caller, refs
 	if len(missing) > 0 {
 		return errMissing(missing...)
 	}
+	if err := c.Opener.checkWork(all); err != nil {
+		return err
+	}
 	for _, parts := range all {
-		if _, err := Parse(parts, time.Now()); err != nil {
+		whole, err := c.Opener.open(ctx, projectID, parts, true)
+		if _, err := unexpired(whole, err, time.Now()); err != nil {
 			return err
 		}
 	}

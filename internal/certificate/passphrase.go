@@ -127,13 +127,60 @@ func derive(how pkix.AlgorithmIdentifier, passphrase []byte, size int) ([]byte, 
 	}
 }
 
-func derivePBKDF2(parameters, passphrase []byte, size int) ([]byte, error) {
-	var in struct {
+// pbkdf2Params and scryptParams are those of RFC 8018 §A.2 and RFC 7914 §7.
+type (
+	pbkdf2Params struct {
 		Salt       []byte
 		Iterations int
 		KeyLength  int                      `asn1:"optional"`
 		PRF        pkix.AlgorithmIdentifier `asn1:"optional"`
 	}
+	scryptParams struct {
+		Salt                   []byte
+		Cost, BlockSize, Lanes int
+		KeyLength              int `asn1:"optional"`
+	}
+)
+
+// keyWork is how many iterations the passphrase of a private key asks for; a unit of scrypt counts as one, which takes about
+// as long. Where nothing can be derived, or not so often, it is 0.
+func keyWork(data []byte) int {
+	block := keyBlock(data)
+	var key encryptedKey
+	var how scheme
+	if parse(block.Bytes, &key) != nil || parse(key.Algorithm.Parameters.FullBytes, &how) != nil {
+		return 0
+	}
+	var hashed pbkdf2Params
+	var mixed scryptParams
+	switch {
+	case how.Derivation.Algorithm.Equal(oidPBKDF2) && parse(how.Derivation.Parameters.FullBytes, &hashed) == nil:
+		if hashed.Iterations <= maxIterations {
+			return max(hashed.Iterations, 0)
+		}
+	case how.Derivation.Algorithm.Equal(oidScrypt) && parse(how.Derivation.Parameters.FullBytes, &mixed) == nil:
+		cost, err := mixed.units()
+		if err == nil {
+			return cost
+		}
+	}
+	return 0
+}
+
+// units is N·r·p, unless it is more than is granted.
+func (in scryptParams) units() (int, error) {
+	cost := 1
+	for _, factor := range []int{in.Cost, in.BlockSize, in.Lanes} {
+		if factor < 1 || factor > maxScryptCost/cost {
+			return 0, fmt.Errorf("its passphrase is hashed at a cost that is not between 1 and %d", maxScryptCost)
+		}
+		cost *= factor
+	}
+	return cost, nil
+}
+
+func derivePBKDF2(parameters, passphrase []byte, size int) ([]byte, error) {
+	var in pbkdf2Params
 	if err := parse(parameters, &in); err != nil {
 		return nil, err
 	}
@@ -151,20 +198,12 @@ func derivePBKDF2(parameters, passphrase []byte, size int) ([]byte, error) {
 }
 
 func deriveScrypt(parameters, passphrase []byte, size int) ([]byte, error) {
-	var in struct {
-		Salt                   []byte
-		Cost, BlockSize, Lanes int
-		KeyLength              int `asn1:"optional"`
-	}
+	var in scryptParams
 	if err := parse(parameters, &in); err != nil {
 		return nil, err
 	}
-	cost := 1
-	for _, factor := range []int{in.Cost, in.BlockSize, in.Lanes} {
-		if factor < 1 || factor > maxScryptCost/cost {
-			return nil, fmt.Errorf("its passphrase is hashed at a cost that is not between 1 and %d", maxScryptCost)
-		}
-		cost *= factor
+	if _, err := in.units(); err != nil {
+		return nil, err
 	}
 	return scrypt.Key(passphrase, in.Salt, in.Cost, in.BlockSize, in.Lanes, size)
 }

@@ -28,6 +28,7 @@ type Projects interface {
 type Resolver struct {
 	Keys     Keys
 	Projects Projects
+	Opener   *Opener
 }
 
 // projectReader is the role with which a project reads what is its own, private secrets included.
@@ -37,17 +38,13 @@ const projectReader = "admin"
 const sharedReader = "observer"
 
 // Certificate reads a certificate with its private key, and says when it expires. One that has expired is no error.
-// Errors that are the user's to mend are [*lb.Error]s.
+// Errors that are the user's to mend are [*lb.Error]s; one that passes is [ErrBusy].
 func (r Resolver) Certificate(ctx context.Context, projectID, ref string) (dataplane.Certificate, time.Time, error) {
-	var parts Parts
-	err := r.read(ctx, projectID, ref, func(caller rest.Caller) (err error) {
-		parts, err = r.Keys.Certificate(ctx, caller, ref)
-		return err
-	})
+	parts, err := r.parts(ctx, projectID, ref)
 	if err != nil {
 		return dataplane.Certificate{}, time.Time{}, err
 	}
-	whole, err := read(parts)
+	whole, err := r.Opener.open(ctx, projectID, parts, false)
 	if err != nil {
 		return dataplane.Certificate{}, time.Time{}, err
 	}
@@ -56,6 +53,14 @@ func (r Resolver) Certificate(ctx context.Context, projectID, ref string) (datap
 		return dataplane.Certificate{}, time.Time{}, invalid("The private key is of a kind that is not supported.")
 	}
 	return dataplane.Certificate{Chain: whole.Certificate, Key: key}, whole.Leaf.NotAfter, nil
+}
+
+func (r Resolver) parts(ctx context.Context, projectID, ref string) (parts Parts, err error) {
+	err = r.read(ctx, projectID, ref, func(caller rest.Caller) (err error) {
+		parts, err = r.Keys.Certificate(ctx, caller, ref)
+		return err
+	})
+	return parts, err
 }
 
 // Authorities reads the certificates, in DER, that peers' certificates must come from.

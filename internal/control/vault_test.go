@@ -45,7 +45,7 @@ func openVault(t *testing.T, db *database.DB) *vault {
 		t.Fatal(err)
 	}
 	v := &vault{Service: manager, caller: rest.Caller{UserID: "u", ProjectID: "p", Roles: []string{"member"}}}
-	v.Resolver = certificate.Resolver{Keys: doors{manager}, Projects: users{"p": {"u", "v"}}}
+	v.Resolver = certificate.Resolver{Keys: doors{manager}, Projects: users{"p": {"u", "v"}}, Opener: certificate.NewOpener()}
 	return v
 }
 
