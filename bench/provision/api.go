@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -21,6 +22,8 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/routers"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
+	"github.com/gophercloud/gophercloud/v2/pagination"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"poise/bench/server"
@@ -168,6 +171,49 @@ func (b *bench) makeBalancer(ctx context.Context, members int) (balancer, error)
 	}
 	b.made = append(b.made, whole)
 	return whole, nil
+}
+
+// makers is how many clients make load balancers at once.
+const makers = 4
+
+// makeWhole makes load balancers with a listener, a pool and one member, each by one request.
+func (b *bench) makeWhole(ctx context.Context, many int) error {
+	member := pools.CreateMemberOpts{Address: b.servers[0].address, ProtocolPort: port}
+	request := loadbalancers.CreateOpts{
+		VipSubnetID: b.api.subnet,
+		Listeners: []listeners.CreateOpts{{
+			Protocol: listeners.ProtocolTCP, ProtocolPort: port, DefaultPool: &pools.CreateOpts{
+				Name:     "pool",
+				Protocol: pools.ProtocolTCP, LBMethod: pools.LBMethodRoundRobin, Members: []pools.CreateMemberOpts{member},
+			},
+		}},
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(makers)
+	var mu sync.Mutex // guards b.made
+	for range many {
+		group.Go(func() error {
+			made, err := loadbalancers.Create(ctx, b.api.balancers, request).Extract()
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			b.made = append(b.made, balancer{id: made.ID, address: net.JoinHostPort(made.VipAddress, fmt.Sprint(port))})
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// countBalancers lists all load balancers, page by page.
+func (a *api) countBalancers(ctx context.Context) (n int, err error) {
+	err = loadbalancers.List(a.balancers, loadbalancers.ListOpts{}).EachPage(ctx, func(_ context.Context, page pagination.Page) (bool, error) {
+		some, err := loadbalancers.ExtractLoadBalancers(page)
+		n += len(some)
+		return true, err
+	})
+	return n, err
 }
 
 func (b *bench) deleteBalancer(ctx context.Context, id string) error {

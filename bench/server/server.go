@@ -155,6 +155,15 @@ func (s *Server) ResidentMiB() int {
 	return -1
 }
 
+// Descriptors is how many files the process has open.
+func (s *Server) Descriptors() int {
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.process.Process.Pid))
+	if err != nil {
+		return -1
+	}
+	return len(open)
+}
+
 // Until tries again and again, at once, until try succeeds.
 func Until(ctx context.Context, try func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)

@@ -29,6 +29,7 @@ type card struct {
 	// bridged cards hear what is said to everybody. Load balancers' are beside the bridge, which takes 1,023 ports: they
 	// forward by their MAC address alone.
 	bridged bool
+	isLeg   bool // of a router or the host, which have all load balancers of the network as neighbours
 }
 
 // portCard describes the card of a port. Both ends have the same name, which starts as the port's id does.
@@ -103,7 +104,7 @@ func (f *Fabric) forget(inside netlink.Link) error {
 	if _, isCard := inside.(*netlink.Veth); !isCard || f.forward == nil {
 		return nil
 	}
-	return f.forward.forget(inside.Attrs().ParentIndex)
+	return errors.Join(f.part(inside.Attrs().ParentIndex), f.forward.forget(inside.Attrs().ParentIndex))
 }
 
 // removeOtherCards removes the veth ends that are not among the cards.
@@ -149,6 +150,9 @@ func (f *Fabric) install(space *namespace, h *netlink.Handle, c card) (news, err
 		return news{}, err
 	}
 	moved, err := f.connectPlug(ends, bridge, c)
+	if err == nil {
+		err = f.introduce(space, h, c, ends, bridge.Attrs().Index)
+	}
 	if err != nil {
 		return news{}, err
 	}

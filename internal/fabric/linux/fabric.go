@@ -76,6 +76,8 @@ type Fabric struct {
 	// busy serialises what happens to one namespace, by the hash of its name.
 	busy [64]sync.Mutex
 
+	legs legs // the routers' and the host's cards
+
 	finding sync.Mutex
 	found   leftovers // what no plug has asked for yet; guarded by finding
 

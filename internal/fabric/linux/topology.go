@@ -87,7 +87,7 @@ func (f *Fabric) hostCard(n fabric.Network) *card {
 	name := f.hostLink(bridge)
 	c := &card{
 		name: name, plug: hostPlug(bridge), networkID: n.ID, mac: hostMAC(name), mtu: n.MTU, settings: hostSettings(name),
-		bridged: true,
+		bridged: true, isLeg: true,
 	}
 	for _, s := range n.Subnets {
 		if s.Gateway.IsValid() {
