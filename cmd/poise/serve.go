@@ -25,6 +25,7 @@ import (
 	"poise/internal/console"
 	"poise/internal/control"
 	"poise/internal/database"
+	"poise/internal/dataplane"
 	"poise/internal/dataplane/accesslog"
 	"poise/internal/fabric"
 	"poise/internal/fabric/linux"
@@ -196,6 +197,7 @@ func build(
 	h.node = node.New(network, engines, log)
 	resolver := certificate.Resolver{Keys: keys{h.secrets}, Projects: h.identity, Opener: certificate.NewOpener()}
 	h.control = control.New(balancers, h.network, secrets{resolver, h.secrets}, h.node, log)
+	h.control.RequestLimits = dataplane.Limits(c.HTTP)
 	h.node.ReportTo(h.control)
 	balancers.OnChange(h.control.Changed)
 	h.secrets.OnChange(h.control.SecretsChanged)

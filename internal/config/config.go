@@ -36,6 +36,7 @@ type Config struct {
 	Log      Log      `toml:"log"`
 	Identity Identity `toml:"identity"`
 	Octavia  Octavia  `toml:"octavia"`
+	HTTP     HTTP     `toml:"http"`
 	Console  Console  `toml:"console"`
 	Network  Network  `toml:"network"`
 	Quotas   Quotas   `toml:"quotas"`
@@ -70,6 +71,13 @@ type Octavia struct {
 type Network struct {
 	// HostPorts are the ports of the host that tenants may reach at its addresses, such as "tcp/443".
 	HostPorts []string `toml:"host_ports"`
+}
+
+// HTTP says what listeners take of HTTP clients.
+type HTTP struct {
+	MaxTarget   int  `toml:"max_target"`    // bytes of a request's target
+	StrictPaths bool `toml:"strict_paths"`  // refuse paths that RFC 3986 calls malformed
+	MinBodyRate int  `toml:"min_body_rate"` // bytes a second; 0: any
 }
 
 // Console configures the web console.
@@ -121,6 +129,7 @@ func Default() Config {
 		Identity: Identity{TokenLifetime: Duration{12 * time.Hour}},
 		Octavia:  Octavia{RBAC: "default", EnforceScope: true},
 		Network:  Network{HostPorts: []string{}},
+		HTTP:     HTTP{MaxTarget: 8 << 10, MinBodyRate: 50},
 		Quotas:   Quotas{-1, -1, -1, -1, -1, -1, -1},
 		NetworkQuotas: NetworkQuotas{
 			Network: 100, Subnet: 100, SubnetPool: 100, Port: 500, Router: 10, RouterRoute: 30, FloatingIP: 50,
@@ -207,6 +216,9 @@ func (c Config) Complete() (Config, error) {
 			return Config{}, fmt.Errorf("%s: %q is not one of %s", choice.key, choice.value, strings.Join(choice.from, ", "))
 		}
 	}
+	if err := c.HTTP.check(); err != nil {
+		return Config{}, err
+	}
 	return c, c.Quotas.check()
 }
 
@@ -220,6 +232,22 @@ func (c Config) Bound(address net.Addr) Config {
 		c.PublicURL = "http://" + c.Listen
 	}
 	return c
+}
+
+// The bounds of http.max_target: what every load balancer needs, and the longest that the data plane can read.
+const (
+	leastTarget   = 1 << 10
+	longestTarget = 16 << 10
+)
+
+func (h HTTP) check() error {
+	switch {
+	case h.MaxTarget < leastTarget || h.MaxTarget > longestTarget:
+		return fmt.Errorf("http.max_target: %d is not between %d and %d bytes", h.MaxTarget, leastTarget, longestTarget)
+	case h.MinBodyRate < 0:
+		return fmt.Errorf("http.min_body_rate: %d is below 0", h.MinBodyRate)
+	}
+	return nil
 }
 
 func (q Quotas) check() error {

@@ -312,3 +312,13 @@ func withoutNil[T any](all []*T) []*T {
 	}
 	return kept
 }
+
+func TestLimitsOfRequestsAreTheOperators(t *testing.T) {
+	c := Control{RequestLimits: dataplane.Limits{MaxTarget: 16 << 10, StrictPaths: true, MinBodyRate: 7}}
+	l := &lb.Listener{Object: up("l"), Protocol: lb.HTTP, ProtocolPort: 80}
+	tcp := &lb.Listener{Object: up("t"), Protocol: lb.TCP, ProtocolPort: 81}
+	got := c.config(balancer([]*lb.Listener{l, tcp}), &keyring{})
+	if diff := cmp.Diff(c.RequestLimits, got.Listeners[0].HTTP.Limits); diff != "" || got.Listeners[1].HTTP != nil {
+		t.Error(diff, got.Listeners[1].HTTP)
+	}
+}

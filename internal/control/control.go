@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"poise/internal/dataplane"
 	"poise/internal/dataplane/accesslog"
 	"poise/internal/fabric"
 	"poise/internal/lb"
@@ -70,6 +71,9 @@ type Control struct {
 	failed  failures
 	stats   *statistics
 	memory  *telemetry.Memory
+
+	// RequestLimits are those of every HTTP listener. They are set before Run.
+	RequestLimits dataplane.Limits
 
 	watchers watchers
 

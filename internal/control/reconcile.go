@@ -104,9 +104,19 @@ func (c *Control) attachAndApply(ctx context.Context, t *lb.LoadBalancer, ring *
 		return err
 	}
 	return c.node.Apply(ctx, link.Assignment{
-		LoadBalancerID: t.ID, Generation: t.Generation, Ports: []fabric.Port{port}, Replug: replug,
-		Config: compile(t, ring, uncarried(t, ring)),
+		LoadBalancerID: t.ID, Generation: t.Generation, Ports: []fabric.Port{port}, Replug: replug, Config: c.config(t, ring),
 	})
+}
+
+// config is what the node is to serve, within the operator's limits.
+func (c *Control) config(t *lb.LoadBalancer, ring *keyring) dataplane.Config {
+	config := compile(t, ring, uncarried(t, ring))
+	for i := range config.Listeners {
+		if requests := config.Listeners[i].HTTP; requests != nil {
+			requests.Limits = c.RequestLimits
+		}
+	}
+	return config
 }
 
 // observe is the observation after an attempt to apply a generation; failure is "" when the node has acknowledged it.

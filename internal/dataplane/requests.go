@@ -5,8 +5,18 @@ type Requests struct {
 	Insert []Insertion
 	// StrictTransportSecurity is the value of that header in every response; "": none.
 	StrictTransportSecurity string
+	Limits
 	// Policies are asked in this order, that of their positions. Each has at least one rule.
 	Policies []Policy
+}
+
+// Limits are what the operator may choose about requests (docs/poise.toml, [http]). The zero value has the defaults, but for
+// MinBodyRate.
+type Limits struct {
+	MaxTarget   int  // bytes of a request's target; 0: 8 KiB
+	StrictPaths bool // refuse paths with a percent sign that begins no encoded byte
+	// MinBodyRate is how many bytes a second of its body a client has to send on average, until the answer begins; 0: any.
+	MinBodyRate int
 }
 
 // Insertion is a header that the data plane adds to requests, by its name. What a client sends under the name is taken out,

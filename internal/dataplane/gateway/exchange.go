@@ -44,9 +44,10 @@ type exchange struct {
 	times    times
 
 	silence
-	upgraded atomic.Bool // the connection is not net/http's any more
-	place    int         // in session.exchanges
-	abort    aborter
+	answering atomic.Bool // begun, for whoever watches
+	upgraded  atomic.Bool // the connection is not net/http's any more
+	place     int         // in session.exchanges
+	abort     aborter
 }
 
 // times of an exchange; zero: did not come to it.
@@ -83,6 +84,7 @@ func (x *exchange) free() {
 	clear(x.tried)
 	x.tried = x.tried[:0]
 	x.begun, x.broken = false, false
+	x.answering.Store(false)
 	x.upgraded.Store(false)
 	x.status, x.bytesOut, x.end, x.times = 0, 0, "", times{}
 	x.abort.reset()
@@ -121,6 +123,7 @@ func (x *exchange) serve() {
 // read writes the request down as one of HTTP/1.1 and has h1 read that, so that there is one opinion about what it means.
 func (x *exchange) read() error {
 	x.written = appendRequest(x.written[:0], x.r)
+	x.head.Options = x.site.Options
 	n, err := x.head.ParseRequest(x.written)
 	switch {
 	case err != nil:
@@ -217,6 +220,7 @@ func (x *exchange) answer(a *l7.Answer) {
 // begin gives the head of the response to net/http.
 func (x *exchange) begin(status int) {
 	x.status, x.begun = status, true
+	x.answering.Store(true)
 	x.session.meter.Responses[meter.Class(status)].Add(1)
 	x.wait(&x.silence.response, theClient)
 	x.w.WriteHeader(status)
@@ -268,6 +272,9 @@ func (x *exchange) sweep(now time.Time) {
 	}
 	writes := side(x.silence.response.Load()) == theClient // before it may begin with an answer that says how late it is
 	late := x.overdue(now, orDefault(listener.ClientTimeout), orDefault(listener.MemberTimeout))
+	if late == nobody && x.sendsTooSlowly(now) {
+		late = theClient
+	}
 	if late == nobody {
 		return
 	}
@@ -284,6 +291,19 @@ func (x *exchange) sweep(now time.Time) {
 	default:
 		_ = x.control.SetReadDeadline(past)
 	}
+}
+
+// bodyGrace is for how long the rate of a request's body may be below the least that is wanted.
+const bodyGrace = 30 * time.Second
+
+// sendsTooSlowly says whether the client sends its body below the rate that the operator wants, before an answer begins.
+func (x *exchange) sendsTooSlowly(now time.Time) bool {
+	requests := x.site.Listener.HTTP
+	if requests == nil || requests.MinBodyRate <= 0 || x.answering.Load() || side(x.silence.upload.Load()) != theClient {
+		return false
+	}
+	allowed := bodyGrace + time.Duration(x.body.read.Load())*time.Second/time.Duration(requests.MinBodyRate)
+	return now.Sub(x.times.start) > allowed
 }
 
 // orDefault says what a timeout of 0 means.

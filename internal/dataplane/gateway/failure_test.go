@@ -54,7 +54,7 @@ func TestMemberFailures(t *testing.T) {
 		{"refuses", refusing(t), 503, accesslog.MemberRefused},
 		{"closes", answering(t, ""), 502, accesslog.MemberClosed},
 		{"sends nonsense", answering(t, "SSH-2.0\r\n\r\n"), 502, accesslog.MemberInvalid},
-		{"sends two lengths", answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na"), 502, accesslog.MemberInvalid},
+		{"sends two lengths", answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na"), 502, accesslog.MemberInvalid},
 		{"switches protocols unasked", answering(t, "HTTP/1.1 101 OK\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"), 502, accesslog.MemberInvalid},
 		{"is silent", silent, 504, accesslog.MemberTimeout},
 		{"stops in the middle", answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\nhello"), 0, accesslog.MemberTimeout},

@@ -61,7 +61,7 @@ func (x *exchange) overHTTP2(l *http2Link, pool *l7.Pool) (taken bool) {
 		return true
 	}
 	defer response.Body.Close()
-	if response.StatusCode < 200 || response.StatusCode > 599 {
+	if response.StatusCode < 200 || response.StatusCode > 999 {
 		x.fail(&h1.Error{Status: http.StatusBadGateway, Reason: "invalid status"})
 		return true
 	}

@@ -83,7 +83,7 @@ func newServer(key serverKey, g *Gateway) *server {
 			MaxReceiveBufferPerStream:     streamWindow,
 			MaxReadFrameSize:              maxFrame,
 		},
-		MaxHeaderBytes:    h1.MaxHead,
+		MaxHeaderBytes:    h1.LongestHead,
 		ReadHeaderTimeout: key.silence,
 		IdleTimeout:       key.silence,
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),

@@ -35,6 +35,7 @@ func (s *session) Read(p []byte) (int, error) {
 	if s.isHTTP2() {
 		n, err = s.inbound.read(s.Conn, p)
 	} else {
+		s.strict.head.Options = s.site().Options
 		n, err = s.strict.pass(s.Conn, p)
 	}
 	s.meter.BytesIn.Add(uint64(n))

@@ -280,7 +280,7 @@ func (b *Body) nameByte(c byte) error {
 
 // forbiddenTrailers say something about framing, routing, authentication or content (RFC 9110 §6.5.1), or are what members trust
 // the proxy to say: all fields that a proxy knows but for the date.
-const forbiddenTrailers Set = (1<<knownFields - 1) &^ (1<<Unknown | 1<<Date)
+const forbiddenTrailers Set = (1<<(knownFields+1) - 1) &^ (1<<Unknown | 1<<Date)
 
 // IsTrailer says whether a field of this name may stand in a trailer section.
 func IsTrailer(name string) bool { return !forbiddenTrailers.Has(Lookup(name)) }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,6 +22,9 @@ var seeds = []string{
 	"OPTIONS * HTTP/1.0\r\nConnection: keep-alive\r\nPragma: no-cache\r\n\r\n",
 	"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
 	"HTTP/1.1 204 \r\nContent-Length: 0\r\n\r\n",
+	"HTTP/1.2 999 No\nContent-Length: 5, 5\nContent-Length: 5\n\nhello",
+	"HTTP/1.1 200 OK\r\nContent-Length: 2\nTransfer-Encoding: chunked\n\r\n1\r\na\r\n0\r\n\r\n",
+	"GET /100%?%zz HTTP/1.2\r\nHost: x\r\nExpect: x\r\nContent-Length: 0\r\n\r\n",
 	"HTTP/1.0 304\r\nTransfer-Encoding: chunked\r\n\r\n",
 	"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
 	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0000\r\nB: c\r\nB: d\r\n\r\n",
@@ -112,6 +117,9 @@ func FuzzParseRequest(f *testing.F) {
 		expectSameFields(t, h, (*Head).ParseRequest)
 		reader := bufio.NewReader(bytes.NewReader(bytes.TrimPrefix(input, []byte("\r\n"))))
 		request, err := http.ReadRequest(reader)
+		if err != nil && strings.Contains(err.Error(), "invalid URL escape") {
+			return // see Options.StrictPaths
+		}
 		if err != nil {
 			t.Fatalf("net/http refuses what was accepted: %v", err)
 		}
@@ -120,11 +128,14 @@ func FuzzParseRequest(f *testing.F) {
 			t.Fatalf("net/http refuses the body: %v", err)
 		}
 		expectReading(t, whole, reading{
-			Method: request.Method, Target: request.RequestURI, Host: request.Host, Minor: request.ProtoMinor,
+			Method: request.Method, Target: request.RequestURI, Host: request.Host, Minor: min(request.ProtoMinor, 1),
 			Header: request.Header, Trailer: request.Trailer, Body: string(body), Rest: rest(reader),
 		})
 	})
 }
+
+// lengthList is a Content-Length with more than one value.
+var lengthList = regexp.MustCompile(`(?i)content-length:[^\n]*,`)
 
 func FuzzParseResponse(f *testing.F) {
 	for _, seed := range seeds {
@@ -146,6 +157,9 @@ func FuzzParseResponse(f *testing.F) {
 		expectSameFields(t, h, parseResponseTo(method))
 		reader := bufio.NewReader(bytes.NewReader(input))
 		response, err := http.ReadResponse(reader, &http.Request{Method: method})
+		if err != nil && lengthList.Match(input) {
+			return // net/http takes the same length twice, but not in one line
+		}
 		if err != nil {
 			t.Fatalf("net/http refuses what was accepted: %v", err)
 		}
@@ -157,7 +171,7 @@ func FuzzParseResponse(f *testing.F) {
 		}
 		whole.BodyWaits, whole.Host = false, ""
 		expectReading(t, whole, reading{
-			Status: response.StatusCode, Reason: whole.Reason, Minor: response.ProtoMinor,
+			Status: response.StatusCode, Reason: whole.Reason, Minor: min(response.ProtoMinor, 1),
 			Header: response.Header, Trailer: response.Trailer, Body: string(body), Rest: rest(reader),
 		})
 	})

@@ -6,7 +6,11 @@
 // and says where the message ends, so that they can be passed on as they are.
 //
 // What is ambiguous is refused. Two programs that read the same bytes differently are how requests are smuggled, so
-// everything that RFC 9112 lets a recipient reject is rejected, and nothing is repaired.
+// everything that RFC 9112 lets a recipient reject in a request is rejected, and nothing is repaired.
+//
+// Responses come from members, whose users want their application to work. What RFC 9112 lets a recipient accept there
+// is accepted, if it has one meaning, and passed on without its defect: lines that end with LF alone, the same
+// Content-Length twice, Content-Length beside Transfer-Encoding.
 package h1
 
 import "bytes"
@@ -14,15 +18,37 @@ import "bytes"
 // Limits of a message.
 const (
 	MaxHead      = 16 << 10 // bytes of the start line and the fields: 431, and 502 of a response
-	MaxTarget    = 8 << 10  // bytes of a request's target: 414
+	MaxTarget    = 8 << 10  // bytes of a request's target, unless Options say otherwise: 414
 	MaxFields    = 128      // 431, and 502
 	MaxChunkLine = 256      // bytes of a chunk's size with its extensions: 400
 	MaxTrailers  = 8 << 10  // bytes of the trailer section: 431, and 502
 )
 
+// Options are what the operator may choose about requests. The zero value has the defaults.
+type Options struct {
+	// MaxTarget is how many bytes the target may have, up to LongestTarget; 0: MaxTarget. What it may have more than that, the head
+	// may have more than MaxHead.
+	MaxTarget int
+	// StrictPaths refuses paths with a percent sign that begins no encoded byte, as RFC 3986 §2.1 has it.
+	StrictPaths bool
+}
+
+// The highest of Options.MaxTarget, and the longest head that it allows.
+const (
+	LongestTarget = 16 << 10
+	LongestHead   = MaxHead + LongestTarget - MaxTarget
+)
+
+func (o *Options) maxTarget() int {
+	if o.MaxTarget <= 0 {
+		return MaxTarget
+	}
+	return min(o.MaxTarget, LongestTarget)
+}
+
 // Error says why a message was refused.
 type Error struct {
-	Status int    // what the client is told: 400, 414, 417, 431, 501 or 505; 502 for a response
+	Status int    // what the client is told: 400, 414, 431, 501 or 505; 502 for a response
 	Reason string // for the access log: "repeated Content-Length"
 }
 
@@ -43,13 +69,15 @@ const (
 //
 // Its strings point into the buffer that was parsed and are good as long as the owner leaves that alone.
 type Head struct {
+	Options // of requests; they survive Reset
+
 	// Of requests.
 	Method, Target string
 	// Of responses.
 	Status int
 	Reason string
 
-	Minor         int // of the version: HTTP/1.Minor, 0 or 1
+	Minor         int // of the version: HTTP/1.Minor, 0 or 1; what comes later is HTTP/1.1 with additions (RFC 9110 §2.5)
 	Framing       Framing
 	ContentLength int64 // with Length
 	KeepAlive     bool  // the sender keeps the connection open after this message
@@ -65,6 +93,7 @@ type Head struct {
 	asks      bool // "upgrade"
 	upgrades  bool // there is one Upgrade field, with a protocol that can be passed on
 	absolute  bool // the target is in absolute form
+	continues bool // the Expect field has "100-continue"
 
 	buf    []byte // the bytes of the complete head
 	line   int    // where the line begins that is to be parsed next
@@ -85,11 +114,11 @@ func (s span) of(p []byte) []byte { return p[s.from:s.to] }
 type field struct {
 	name, value span
 	known       Known
-	plain       bool // the line is exactly "name: value\r\n"
+	plain       bool // the line is exactly "name: value\r\n", and passed on as it is
 }
 
 // Reset makes the Head ready for another message.
-func (h *Head) Reset() { *h = Head{fields: h.fields[:0]} }
+func (h *Head) Reset() { *h = Head{Options: h.Options, fields: h.fields[:0]} }
 
 // ParseRequest parses a request from the start of p. It returns the length of the head, or 0 when p does not hold all
 // of it yet: call again with the same bytes and more (the buffer may have moved). Errors are of type *Error.
@@ -109,7 +138,7 @@ func (h *Head) ParseRequest(p []byte) (n int, err error) {
 		if err := h.parseRequestLine(p, line); err != nil {
 			return 0, err
 		}
-		h.started, h.limit = true, h.limit-maxRequestLine+MaxHead
+		h.started, h.limit = true, h.limit-h.maxRequestLine()+MaxHead+max(0, h.maxTarget()-MaxTarget)
 	}
 	n, err = h.parseFields(p)
 	if n == 0 || err != nil {
@@ -120,7 +149,7 @@ func (h *Head) ParseRequest(p []byte) (n int, err error) {
 }
 
 // maxRequestLine has room for the longest target, a method and a version.
-const maxRequestLine = MaxTarget + 64
+func (h *Head) maxRequestLine() int { return h.maxTarget() + 64 }
 
 // begin looks at the first bytes: an empty line is skipped, and what cannot be a request is refused before its first line is
 // complete, which it may never be (a TLS handshake, for example).
@@ -133,7 +162,7 @@ func (h *Head) begin(p []byte) (ready bool, err error) {
 	case !isToken[p[0]]:
 		return false, refuse("invalid method")
 	}
-	h.limit = h.line + maxRequestLine
+	h.limit = h.line + h.maxRequestLine()
 	return true, nil
 }
 
@@ -222,13 +251,20 @@ func (h *Head) AppendFields(dst []byte, drop Set) []byte {
 		drop &^= of(Upgrade)
 		dst = append(dst, "Connection: Upgrade\r\n"...)
 	}
-	if h.response && (h.Status < 200 || h.Status == 204) {
-		drop |= of(ContentLength) // "0", which RFC 9110 §8.6 forbids here
-	}
+	drop |= h.superfluous()
 	if !h.Present.Has(Host) && !drop.Has(Host) && h.host != (span{}) {
 		dst = appendField(dst, []byte("Host"), h.host.of(h.buf))
 	}
 	return h.appendFields(dst, drop)
+}
+
+// superfluous is a Content-Length that says nothing: it is "0" where RFC 9110 §8.6 forbids it, or Transfer-Encoding stands beside
+// it (RFC 9112 §6.3).
+func (h *Head) superfluous() Set {
+	if h.response && (h.Status < 200 || h.Status == 204 || h.Present.Has(TransferEncoding)) {
+		return of(ContentLength)
+	}
+	return 0
 }
 
 // appendFields copies successive lines that need no change at once.
@@ -259,7 +295,9 @@ func (h *Head) appendFields(dst []byte, drop Set) []byte {
 }
 
 // Passes says whether a field is to be passed on: neither hop-by-hop nor in drop. AppendFields appends exactly these.
-func (h *Head) Passes(i int, drop Set) bool { return h.passes(&h.fields[i], drop|hopByHop) }
+func (h *Head) Passes(i int, drop Set) bool {
+	return h.passes(&h.fields[i], drop|hopByHop|h.superfluous())
+}
 
 func (h *Head) passes(f *field, drop Set) bool {
 	if drop.Has(f.known) {

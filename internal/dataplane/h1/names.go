@@ -49,6 +49,10 @@ const (
 	XSSLClientNotBefore
 	XSSLClientNotAfter
 	knownFields
+
+	// XForwardedForAlike is a name that members may take for X-Forwarded-For, such as X_Forwarded_For. Of the real one a request may
+	// have several lines, which proxies on the way have added.
+	XForwardedForAlike = knownFields
 )
 
 // knownNames are in lower case.
@@ -102,8 +106,8 @@ func hash(name string) uint8 {
 	return uint8(2*len(name)) + 14*lower[name[len(name)-2]] + lower[name[len(name)-1]]
 }
 
-// Lookup finds a field's number by its name, in any case. X_Real_IP is taken for X-Real-IP, and so are the other fields that
-// members trust the proxy to say: many of them cannot tell the two apart (RFC 3875 §4.1.18).
+// Lookup finds a field's number by its name, in any case. X_Real_IP and X-Real_IP are taken for X-Real-IP, and so are the other
+// fields that members trust the proxy to say: many members cannot tell them apart (RFC 3875 §4.1.18).
 func Lookup(name string) Known {
 	if len(name) < 2 {
 		return Unknown
@@ -120,10 +124,14 @@ func Lookup(name string) Known {
 // lookalike finds the inserted field whose name is this one with hyphens for underscores.
 func lookalike(name string) Known {
 	hyphens := strings.ReplaceAll(name, "_", "-")
-	if k := byHash[hash(hyphens)]; k >= XForwardedFor && equalFold(hyphens, knownNames[k]) {
-		return k
+	k := byHash[hash(hyphens)]
+	switch {
+	case k < XForwardedFor || !equalFold(hyphens, knownNames[k]):
+		return Unknown
+	case k == XForwardedFor:
+		return XForwardedForAlike
 	}
-	return Unknown
+	return k
 }
 
 // equalFold compares with a text in lower case.

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// nextLine is the line that is to be parsed next, without its end (CRLF); the zero span when its end has not come yet, or when
-// it is empty: h.line has then moved behind it.
+// nextLine is the line that is to be parsed next, without its end (CRLF, or LF alone in a response: RFC 9112 §2.2); the zero span
+// when its end has not come yet, or when it is empty: h.line has then moved behind it.
 func (h *Head) nextLine(p []byte) (line span, err error) {
 	within := p[:min(len(p), h.limit)]
 	i := bytes.IndexByte(within[h.seen:], '\n')
@@ -17,12 +17,15 @@ func (h *Head) nextLine(p []byte) (line span, err error) {
 		}
 		return line, nil
 	}
-	end := h.seen + i
-	if end == h.line || p[end-1] != '\r' {
+	lf := h.seen + i
+	end := lf
+	if end > h.line && p[end-1] == '\r' {
+		end--
+	} else if !h.response {
 		return line, refuse("bare LF")
 	}
-	line = span{uint16(h.line), uint16(end - 1)}
-	h.line, h.seen = end+1, end+1
+	line = span{uint16(h.line), uint16(end)}
+	h.line, h.seen = lf+1, lf+1
 	if line.from == line.to {
 		if !h.started {
 			return span{}, refuse("empty start line")
@@ -62,10 +65,10 @@ func (h *Head) parseVersion(v []byte) error {
 	if len(v) != len("HTTP/1.1") || string(v[:5]) != "HTTP/" || !isDigit[v[5]] || v[6] != '.' || !isDigit[v[7]] {
 		return refuse("invalid version")
 	}
-	if v[5] != '1' || v[7] > '1' {
+	if v[5] != '1' {
 		return &Error{Status: 505, Reason: "version of HTTP not supported"}
 	}
-	h.Minor = int(v[7] - '0')
+	h.Minor = min(int(v[7]-'0'), 1)
 	return nil
 }
 
@@ -80,7 +83,7 @@ func (h *Head) parseStatusLine(p []byte, line span) error {
 		return err
 	}
 	code := l[9:reason]
-	if !all(code, &isDigit) || code[0] < '1' || code[0] > '5' {
+	if !all(code, &isDigit) || code[0] == '0' {
 		return refuse("invalid status")
 	}
 	h.Status = int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0')
@@ -119,6 +122,14 @@ func (h *Head) parseField(p []byte, line span) error {
 	if err != nil {
 		return err
 	}
+	if h.response && f.known == ContentLength {
+		if h.Present.Has(ContentLength) {
+			return h.repeatLength(p, &f)
+		}
+		if err := oneOfList(p, &f); err != nil {
+			return err
+		}
+	}
 	if f.known != Unknown {
 		if err := h.note(&f, f.value.of(p)); err != nil {
 			return err
@@ -126,6 +137,36 @@ func (h *Head) parseField(p []byte, line span) error {
 	}
 	h.fields = append(h.fields, f)
 	return nil
+}
+
+// oneOfList makes one value of a Content-Length that has the same one several times (RFC 9110 §8.6).
+func oneOfList(p []byte, f *field) error {
+	value := f.value.of(p)
+	first, rest := listItem(value)
+	if len(first) == len(value) {
+		return nil
+	}
+	for item, rest := listItem(rest); item != nil; item, rest = listItem(rest) {
+		if !bytes.Equal(item, first) {
+			return refuse("different values of Content-Length")
+		}
+	}
+	from := f.value.from + uint16(bytes.Index(value, first))
+	f.value, f.plain = span{from, from + uint16(len(first))}, false
+	return nil
+}
+
+// repeatLength leaves out a Content-Length that says what one before it has said.
+func (h *Head) repeatLength(p []byte, f *field) error {
+	if err := oneOfList(p, f); err != nil {
+		return err
+	}
+	for i := range h.fields {
+		if before := &h.fields[i]; before.known == ContentLength && bytes.Equal(before.value.of(p), f.value.of(p)) {
+			return nil
+		}
+	}
+	return refuse("different values of Content-Length")
 }
 
 // parseLine parses "name: value".
@@ -157,7 +198,7 @@ func parseLine(p []byte, line span) (f field, err error) {
 	f.name = span{line.from, line.from + uint16(colon)}
 	f.value = span{line.from + uint16(from), line.from + uint16(to)}
 	f.known = Lookup(text(l[:colon]))
-	f.plain = from == colon+2 && l[colon+1] == ' ' && to == len(l) && f.known != TransferEncoding
+	f.plain = from == colon+2 && l[colon+1] == ' ' && to == len(l) && f.known != TransferEncoding && p[line.to] == '\r'
 	return f, nil
 }
 
@@ -190,10 +231,8 @@ func (h *Head) note(f *field, value []byte) error {
 		}
 	case Connection:
 		return h.noteConnection(value)
-	case Expect:
-		if !h.response && !equalFold(value, "100-continue") {
-			return &Error{Status: 417, Reason: "expectation not supported"}
-		}
+	case Expect: // other expectations are the member's to meet or to refuse (RFC 9110 §10.1.1)
+		h.continues = h.continues || listHas(value, "100-continue")
 	case Trailer:
 		if listHas(value, "content-length") || listHas(value, "transfer-encoding") || listHas(value, "trailer") {
 			return refuse("Trailer names a field that must be in the header")
@@ -277,7 +316,7 @@ func (h *Head) concludeRequest() error {
 	}
 	h.KeepAlive = !h.closes && (h.Minor == 1 || h.stays)
 	hasBody := chunked || h.ContentLength > 0
-	h.Expects = h.Present.Has(Expect) && h.Minor == 1 && hasBody
+	h.Expects = h.continues && h.Minor == 1 && hasBody
 	h.Upgrade = h.upgrades && h.asks && h.Minor == 1 && !hasBody
 	return nil
 }
@@ -296,9 +335,10 @@ func (h *Head) hostAgrees() bool {
 func (h *Head) concludeResponse(method string) error {
 	chunked, length := h.Present.Has(TransferEncoding), h.Present.Has(ContentLength)
 	bodiless := h.Status < 200 || h.Status == 204
+	if chunked { // overrides the length (RFC 9112 §6.3), which is not passed on
+		h.ContentLength = 0
+	}
 	switch {
-	case chunked && length:
-		return refuse("Transfer-Encoding together with Content-Length")
 	case chunked && h.Minor == 0:
 		return refuse("Transfer-Encoding in HTTP/1.0")
 	case bodiless && (chunked || h.ContentLength > 0):
@@ -313,7 +353,8 @@ func (h *Head) concludeResponse(method string) error {
 	default:
 		h.Framing = UntilClose
 	}
-	h.KeepAlive = !h.closes && (h.Minor == 1 || h.stays) && h.Framing != UntilClose
+	ambiguous := chunked && length // the next answer is not to depend on who is right
+	h.KeepAlive = !h.closes && (h.Minor == 1 || h.stays) && h.Framing != UntilClose && !ambiguous
 	h.Upgrade = h.Status == 101
 	return nil
 }

@@ -10,7 +10,7 @@ func (h *Head) parseTarget(p []byte) error {
 	target := h.target.of(p)
 	h.path = int(h.target.from)
 	switch {
-	case len(target) > MaxTarget:
+	case len(target) > h.maxTarget():
 		return &Error{Status: 414, Reason: "target too long"}
 	case h.Method == "CONNECT":
 		// 501 and not 405: no resource here has methods of its own, and none would ever allow this one.
@@ -28,7 +28,7 @@ func (h *Head) parseTarget(p []byte) error {
 			return err
 		}
 	}
-	if !isPath(p[h.path:h.target.to]) {
+	if h.StrictPaths && !isPath(p[h.path:h.target.to]) {
 		return refuse("invalid target")
 	}
 	return nil

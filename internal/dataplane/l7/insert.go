@@ -74,9 +74,11 @@ func newInserts(kinds []dataplane.Insertion, secure bool) (s inserts) {
 
 func (s *insertions) add(kind dataplane.Insertion, value func([]byte, *Client) []byte) {
 	s.list = append(s.list, insertion{string(kind) + ": ", value})
-	if kind != dataplane.XForwardedFor { // lines of further proxies stay
-		s.drop |= h1.SetOf(h1.Lookup(string(kind)))
+	known := h1.Lookup(string(kind))
+	if known == h1.XForwardedFor {
+		known = h1.XForwardedForAlike // lines of further proxies stay
 	}
+	s.drop |= h1.SetOf(known)
 }
 
 // insertable are the headers that can be inserted (octavia-dataplane.md §2.2).

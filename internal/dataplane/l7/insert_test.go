@@ -68,6 +68,13 @@ func TestInserted(t *testing.T) {
 				if want := name != "X-Forwarded-For"; drop.Has(h1.Lookup(name)) != want {
 					t.Errorf("%s of the client is dropped: %t", name, !want)
 				}
+				for _, alike := range []string{
+					strings.ReplaceAll(name, "-", "_"), strings.Replace(name, "-", "_", 1), strings.ToUpper(strings.ReplaceAll(name, "-", "_")),
+				} {
+					if !drop.Has(h1.Lookup(alike)) {
+						t.Errorf("%s of the client is not dropped, which members may take for %s", alike, name)
+					}
+				}
 				if value == "" && !strings.HasPrefix(name, "X-SSL-") {
 					t.Errorf("%s has no value", name)
 				}

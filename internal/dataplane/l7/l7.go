@@ -30,6 +30,7 @@ type Site struct {
 	Log      *accesslog.Log
 	TLS      *tls.Config // nil: plaintext
 	Default  *Pool       // nil: none
+	Options  h1.Options  // with which requests are read
 
 	router  router
 	inserts inserts
@@ -69,6 +70,7 @@ func New(p Parts) (*Site, error) {
 	s := &Site{
 		Listener: p.Listener, Net: p.Net, Meter: p.Meter, Log: p.Log, TLS: p.TLS,
 		Default: p.Pools[p.Listener.PoolID],
+		Options: h1.Options{MaxTarget: requests.MaxTarget, StrictPaths: requests.StrictPaths},
 		inserts: newInserts(requests.Insert, p.Listener.TLS != nil),
 	}
 	if value := requests.StrictTransportSecurity; value != "" {

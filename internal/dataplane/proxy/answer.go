@@ -66,7 +66,7 @@ func (s *session) clientFailed(end accesslog.End) {
 
 // endAnswer is called when the answer is complete: the next request follows, or the client leaves.
 func (s *session) endAnswer(end accesslog.End) {
-	stays, requestDone := s.x.stays && s.x.requestDone, s.x.requestDone
+	stays, requestDone := s.x.stays, s.x.requestDone
 	s.endExchange(end)
 	if stays && s.http2 == nil {
 		s.phase = awaiting

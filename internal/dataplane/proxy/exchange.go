@@ -42,6 +42,9 @@ type exchange struct {
 	stays       bool // the client's connection goes on after the answer
 	interim     int  // 1xx answers so far
 
+	bodyFromMs int64 // since when the client could send its body; 0: it may not yet
+	bodyBytes  int64 // that came since then
+
 	startNs   int64             // of the request's first byte, since the process started
 	attemptNs int64             // of the last connect
 	attachNs  int64             // when a connection to the member was there
@@ -65,6 +68,7 @@ func (s *session) beginExchange() {
 		s.x = &exchange{}
 	}
 	s.x.method, s.x.startNs = "GET", l.nowNs
+	s.x.head.Options = s.setup.site.Options
 }
 
 // pick chooses the member for the request; false: none is usable.

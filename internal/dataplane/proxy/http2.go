@@ -106,7 +106,7 @@ func (s *session) speakHTTP2() {
 		return
 	}
 	c.out = h2.AppendSettings(l.freeBuffer(), uint32(h2.MaxConcurrentStreams), maxStreams, uint32(h2.InitialWindowSize), streamWindow,
-		uint32(h2.MaxHeaderListSize), h1.MaxHead+h1.MaxFields*fieldOverhead)
+		uint32(h2.MaxHeaderListSize), h1.LongestHead+h1.MaxFields*fieldOverhead)
 	c.out = h2.AppendWindowUpdate(c.out, 0, connWindow-h2.DefaultWindow)
 	c.run()
 }

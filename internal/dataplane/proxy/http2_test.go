@@ -209,7 +209,6 @@ func TestHTTP2Answers(t *testing.T) {
 		{"GET", "/" + strings.Repeat("a", 9<<10), nil, 414, ""},
 		{"GET", "/", many, 431, ""},
 		{"GET", "/", http.Header{"Long": {strings.Repeat("a", 15<<10)}, "Longer": {strings.Repeat("b", 4<<10)}}, 431, ""},
-		{"GET", "/", http.Header{"Expect": {"miracles"}}, 417, ""},
 	} {
 		request, _ := http.NewRequest(test.method, b.url2(test.path), nil)
 		request.Header = test.header

@@ -145,6 +145,38 @@ func TestConversations(t *testing.T) {
 			okay,
 		},
 		{
+			"lines that end with LF", get, []string{gotten, "HTTP/1.1 200 OK\nContent-Length: 2\n\nok"}, okay,
+		},
+		{
+			"the same length twice", get, []string{gotten, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"}, okay,
+		},
+		{
+			"a length and chunks", get,
+			[]string{gotten, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"},
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+		},
+		{
+			"statuses of no class", get + get,
+			[]string{gotten, "HTTP/1.1 600 A\r\nContent-Length: 0\r\n\r\n", gotten, "HTTP/1.1 999 B\r\nContent-Length: 0\r\n\r\n"},
+			"HTTP/1.1 600 A\r\nContent-Length: 0\r\n\r\nHTTP/1.1 999 B\r\nContent-Length: 0\r\n\r\n",
+		},
+		{"a later version", "GET / HTTP/1.9\r\nHost: a\r\n\r\n", []string{gotten, "HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok"}, okay},
+		{
+			"a percent sign in the path", "GET /100%?%zz HTTP/1.1\r\nHost: a\r\n\r\n",
+			[]string{strings.Replace(gotten, "/", "/100%?%zz", 1), okay},
+			okay,
+		},
+		{
+			"another expectation", "POST / HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\nContent-Length: 1\r\n\r\nx",
+			[]string{"POST / HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\nContent-Length: 1\r\nX-Forwarded-For: 127.0.0.1\r\n\r\nx", okay},
+			okay,
+		},
+		{
+			"names that look like inserted ones", "GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded-FOR: 1.2.3.4\r\nX_Y: z\r\nX-Forwarded-For: 5.6.7.8\r\n\r\n",
+			[]string{"GET / HTTP/1.1\r\nHost: a\r\nX_Y: z\r\nX-Forwarded-For: 5.6.7.8\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n", okay},
+			okay,
+		},
+		{
 			"an absolute target", "GET http://a/b?c HTTP/1.1\r\nHost: a\r\n\r\n",
 			[]string{"GET /b?c HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n", okay},
 			okay,

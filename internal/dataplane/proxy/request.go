@@ -30,7 +30,7 @@ func (s *session) readRequest() bool {
 		return false
 	}
 	l := s.loop
-	n, err := s.side.read(l, l.scratch[:bufferSize-len(s.in)])
+	n, err := s.side.read(l, l.scratch[:min(bufferSize, h1.LongestHead-len(s.in))])
 	switch {
 	case err != 0, s.side.eof:
 		s.clientLeft()
@@ -83,7 +83,7 @@ func (s *session) parseRequest(p []byte) {
 		s.refuseInvalid(err)
 	case n > 0:
 		s.decide(p[n:])
-	case len(p) >= bufferSize:
+	case len(p) >= h1.LongestHead:
 		s.refuse(431, accesslog.ClientInvalid)
 	case len(s.in) == 0:
 		s.in = slices.Clone(p)
@@ -242,6 +242,7 @@ func (s *session) pumpRequest() {
 			if x.toMember.flush(l, member) != 0 {
 				s.mute()
 			}
+			x.bodyFromMs, x.bodyBytes = l.nowMs, 0 // meanwhile the member was who had to be waited for
 		case x.requestDone, !s.side.readable:
 			x.toMember.rest(l)
 			return
@@ -266,6 +267,7 @@ func (s *session) readRequestBody() int {
 			s.clientFailed(accesslog.ClientClosed)
 			return 0
 		}
+		x.countBody(l, n)
 		x.requestBody.Skip(int64(n))
 		x.requestDone = x.requestBody.Done()
 		s.bytesIn += uint64(n)
@@ -284,9 +286,18 @@ func (s *session) readRequestBody() int {
 	return n
 }
 
+// countBody follows how fast the client sends its body.
+func (x *exchange) countBody(l *loop, n int) {
+	if x.bodyFromMs == 0 {
+		x.bodyFromMs = l.nowMs
+	}
+	x.bodyBytes += int64(n)
+}
+
 func (s *session) passRequestBody(p []byte) {
 	x := s.x
 	x.head.Expects = false // it did not wait
+	x.countBody(s.loop, len(p))
 	x.toMember.note(len(p))
 	n, done, err := x.requestBody.Next(p)
 	if err != nil {

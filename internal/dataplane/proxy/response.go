@@ -133,7 +133,8 @@ func (s *session) beginAnswer(rest []byte) {
 	x.begun, x.answerDone, x.tainted = true, done, n < len(rest)
 	x.answerNs = s.loop.nowNs - x.attachNs
 	x.status = x.answer.Status
-	x.stays = x.head.KeepAlive && x.answer.Framing != h1.UntilClose && !s.listener.removed.Load()
+	// Of a request that is not complete nobody knows what the member takes its rest for.
+	x.stays = x.head.KeepAlive && x.requestDone && x.answer.Framing != h1.UntilClose && !s.listener.removed.Load()
 	s.out.streak = 0
 	if x.answerBody.Remaining() >= spliceAfter {
 		s.out.streak = spliceAfter
@@ -264,7 +265,13 @@ func (s *session) memberFailed(status int, end accesslog.End) {
 	if end == accesslog.MemberClosed {
 		m.MemberAborts.Add(1)
 	}
-	if x.begun { // the client sees that it is not complete
+	switch {
+	case !x.begun:
+	case s.http2 == nil && x.answer.Framing != h1.UntilClose: // the client misses the rest
+		x.stays = false
+		s.endAnswer(end)
+		return
+	default: // it would take the end for that of the answer
 		s.close(abort, end)
 		return
 	}

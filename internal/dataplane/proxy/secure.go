@@ -2,11 +2,14 @@ package proxy
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"poise/internal/dataplane/l7"
 )
 
 // everything are all events; crypto/tls reads and writes as it likes.
@@ -66,7 +69,7 @@ func (s *session) shaken(result handshakeResult) {
 	if result.err != nil {
 		m.FailedHandshakes.Add(1)
 		s.logHandshake()
-		s.close(abort, "")
+		s.endHandshake(result.err)
 		return
 	}
 	s.client.TLS = result.stream.peer
@@ -84,6 +87,26 @@ func (s *session) shaken(result handshakeResult) {
 	default:
 		s.run()
 	}
+}
+
+// endHandshake ends a connection whose handshake has failed. A client that has not begun with one is let go in an orderly way;
+// one that seems to speak plain HTTP is told.
+func (s *session) endHandshake(err error) {
+	var plain tls.RecordHeaderError
+	if !errors.As(err, &plain) || plain.Conn == nil {
+		s.close(abort, "")
+		return
+	}
+	s.side.readable, s.side.writable = true, true
+	if first := plain.RecordHeader[0]; 'A' <= first && first <= 'Z' {
+		answer := l7.Answer{Status: 400}
+		s.send(s.setup.site.AppendAnswer(s.loop.message[:0], &answer, "GET", false))
+	}
+	if s.phase == gone {
+		return
+	}
+	s.phase, s.lingers = leaving, true
+	s.run()
 }
 
 // shake begins the handshake with a member that has just been connected.

@@ -189,9 +189,22 @@ func (s *session) dueMs() int64 {
 		return s.x.attemptNs/1e6 + s.setup.connectTimeoutMs
 	}
 	if s.awaitsClient() {
-		return s.side.activeMs + s.setup.clientTimeoutMs
+		return min(s.side.activeMs+s.setup.clientTimeoutMs, s.bodyDueMs())
 	}
 	return s.x.upstream.side.activeMs + s.setup.memberTimeoutMs
+}
+
+// bodyGraceMs is for how long the rate of a request's body may be below the least that is wanted.
+const bodyGraceMs = 30_000
+
+// bodyDueMs is when a client that sends its body too slowly runs out of time. Once the answer has begun the two may be
+// talking, each in its own time.
+func (s *session) bodyDueMs() int64 {
+	x, rate := s.x, s.setup.minBodyRate
+	if rate <= 0 || x.begun || s.owes() || x.bodyFromMs == 0 {
+		return never
+	}
+	return x.bodyFromMs + bodyGraceMs + x.bodyBytes*1000/rate
 }
 
 // awaitsClient says, of a request under way, whether it is the client's turn: to take what was sent to it or to send more of its

@@ -24,6 +24,7 @@ type setup struct {
 	clientTimeoutMs  int64
 	memberTimeoutMs  int64
 	connectTimeoutMs int64
+	minBodyRate      int64 // bytes a second; 0: any
 }
 
 func newSetup(l *dataplane.Listener) *setup {
@@ -31,8 +32,13 @@ func newSetup(l *dataplane.Listener) *setup {
 	if limit <= 0 {
 		limit = dataplane.DefaultConnectionLimit
 	}
+	var minBodyRate int
+	if l.HTTP != nil {
+		minBodyRate = l.HTTP.MinBodyRate
+	}
 	return &setup{
-		allowed: l.AllowedCIDRs, limit: limit,
+		minBodyRate: int64(minBodyRate),
+		allowed:     l.AllowedCIDRs, limit: limit,
 		clientTimeoutMs:  milliseconds(l.ClientTimeout, defaultSilence),
 		memberTimeoutMs:  milliseconds(l.MemberTimeout, defaultSilence),
 		connectTimeoutMs: milliseconds(l.ConnectTimeout, defaultConnect),
