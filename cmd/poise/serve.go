@@ -115,7 +115,7 @@ func serve(ctx context.Context, c config.Config, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	network, err := openFabric(ctx, c, log)
+	network, err := openFabric(ctx, c, listener.Addr(), log)
 	if err != nil {
 		return err
 	}
@@ -348,14 +348,18 @@ func (h *house) greet(out io.Writer, c config.Config, network fabric.Fabric) {
 }
 
 // openFabric opens the fabric that the configuration asks for, or the best that this process may use.
-func openFabric(ctx context.Context, c config.Config, log *slog.Logger) (fabric.Fabric, error) {
+func openFabric(ctx context.Context, c config.Config, api net.Addr, log *slog.Logger) (fabric.Fabric, error) {
 	missing := linux.Available()
 	switch {
 	case c.Fabric == "loopback", c.Fabric == "auto" && missing != nil:
 		if missing != nil {
 			log.Info("networks are addresses of the loopback interface", "because", missing)
 		}
-		return loopback.New(log), nil
+		made := loopback.New(log)
+		if at, ok := api.(*net.TCPAddr); ok {
+			made.Protect(at.AddrPort())
+		}
+		return made, nil
 	case missing != nil:
 		return nil, fmt.Errorf("the linux fabric: %w", missing)
 	default:

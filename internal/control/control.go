@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"reflect"
 	"strings"
 	"sync"
@@ -54,6 +55,8 @@ type Network interface {
 	VIPOwners(ctx context.Context) ([]string, error)
 	// AttachVIP brings a VIP's port to the VIP's options and says how it is plugged.
 	AttachVIP(ctx context.Context, vip lb.VIP) (fabric.Port, error)
+	// CheckMember refuses an address at which no member may be, or be checked.
+	CheckMember(at netip.AddrPort) error
 	// SubnetVisible refuses a subnet that the caller cannot see.
 	SubnetVisible(ctx context.Context, caller rest.Caller, subnetID string) error
 	// VIPOptionsVisible refuses a QoS policy or a security group that the caller cannot see.
@@ -349,12 +352,38 @@ func (c *Control) insert(ctx context.Context, in lb.LoadBalancerCreate) (lb.Snap
 	if err != nil {
 		return lb.Snapshot{}, err
 	}
+	if err := c.checkMembers(tree); err != nil {
+		return lb.Snapshot{}, err
+	}
 	return c.store.Create(ctx, tree)
+}
+
+// checkMembers asks the network service about the members that this generation has added or changed.
+func (c *Control) checkMembers(t *lb.LoadBalancer) error {
+	for _, p := range t.Pools {
+		for _, m := range p.Members {
+			if m.Deleted || m.ChangedIn != t.Generation {
+				continue
+			}
+			compiled := compileMember(m)
+			for _, at := range []netip.AddrPort{compiled.Address, compiled.Probe} {
+				if err := c.network.CheckMember(at); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // Change commits one change of a load balancer's tree; change may be called more than once.
 func (c *Control) Change(ctx context.Context, id string, change func(*lb.LoadBalancer) error) (lb.Snapshot, error) {
-	snapshot, err := c.store.Change(ctx, id, change)
+	snapshot, err := c.store.Change(ctx, id, func(t *lb.LoadBalancer) error {
+		if err := change(t); err != nil {
+			return err
+		}
+		return c.checkMembers(t)
+	})
 	if err != nil {
 		return lb.Snapshot{}, err
 	}

@@ -213,7 +213,7 @@ func freePort(t *testing.T, ip netip.Addr) uint16 {
 // greeter answers every connection with its name.
 func greeter(t *testing.T, name string) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.81.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -433,7 +433,7 @@ func TestTakenAddressShowsAndIsTakenOverOnceFree(t *testing.T) {
 func TestHealthShowsWithReasonAndRecovers(t *testing.T) {
 	c := start(t, databasetest.SQLite(t), nil).withSubnet(t, "127.81.4.0/24")
 	s := c.create(t)
-	dead := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), freePort(t, netip.MustParseAddr("127.0.0.1")))
+	dead := netip.AddrPortFrom(netip.MustParseAddr("127.81.0.1"), freePort(t, netip.MustParseAddr("127.81.0.1")))
 	_, pool := c.serveTCP(t, s, greeter(t, "one"), dead)
 	c.change(t, s.Tree.ID, func(tree *lb.LoadBalancer) error {
 		_, err := tree.CreateHealthMonitor(pool, lb.HealthMonitorCreate{

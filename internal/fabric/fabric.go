@@ -109,6 +109,10 @@ type Fabric interface {
 	// ranges that the network itself has already are no reason against it.
 	CheckSubnet(networkID string, cidr netip.Prefix, external bool) error
 
+	// CheckMember says whether members of load balancers may be, or be checked, at the address; the error is a sentence
+	// for the user.
+	CheckMember(at netip.AddrPort) error
+
 	// Apply makes the networks, routers and floating IPs be exactly those of t. What it cannot make it skips, and
 	// says so in the joined error; the rest is made all the same.
 	Apply(ctx context.Context, t Topology) error

@@ -21,7 +21,9 @@ func (t *LoadBalancer) ReplaceMembers(poolID string, list []MemberCreate, additi
 		case listed[m]:
 			return ErrValidation("members", "Member must be updated only once in the same request.")
 		default:
-			t.resetMember(m, in)
+			if err := t.resetMember(m, in); err != nil {
+				return err
+			}
 		}
 		listed[m] = true
 	}
@@ -39,7 +41,10 @@ func (t *LoadBalancer) ReplaceMembers(poolID string, list []MemberCreate, additi
 }
 
 // resetMember writes a listed member over an existing one.
-func (t *LoadBalancer) resetMember(m *Member, in MemberCreate) {
+func (t *LoadBalancer) resetMember(m *Member, in MemberCreate) error {
+	if err := checkMemberAddress("monitor_address", in.MonitorAddress.Or(netip.Addr{})); err != nil {
+		return err
+	}
 	attrs := in.MemberAttrs
 	attrs.AdminStateUp = Some(!attrs.AdminStateUp.Null && attrs.AdminStateUp.Or(true))
 	attrs.Weight = Some(attrs.Weight.Or(1))
@@ -51,6 +56,7 @@ func (t *LoadBalancer) resetMember(m *Member, in MemberCreate) {
 	attrs.apply(&m.Object)
 	in.SubnetID.Into(&m.SubnetID, "")
 	t.touch(&m.Object)
+	return nil
 }
 
 // NewSubnets returns the ids of the subnets that the list gives to members which are not on them yet. The caller of a batch

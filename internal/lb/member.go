@@ -40,8 +40,28 @@ type MemberCreate struct {
 	SubnetID     Opt[string]
 }
 
-// reservedAddress may not be a member: it is the cloud's metadata service.
-var reservedAddress = netip.MustParseAddr("169.254.169.254")
+// notForMembers are addresses that no member can have (IANA's registries of special-purpose addresses), or that are the
+// metadata services of clouds, which tell whoever asks about the machine that asks.
+var notForMembers = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),   // "this host": the kernel would connect to itself
+	netip.MustParsePrefix("224.0.0.0/3"), // multicast, reserved, broadcast
+	netip.MustParsePrefix("169.254.169.254/32"),
+	netip.MustParsePrefix("::/127"),    // unspecified, loopback
+	netip.MustParsePrefix("fe80::/10"), // link-local: an address of each link, and members name none
+	netip.MustParsePrefix("ff00::/8"),
+	netip.MustParsePrefix("fd00:ec2::254/128"),
+}
+
+// checkMemberAddress refuses an address that traffic or checks of a member cannot go to. The zero Addr is none.
+func checkMemberAddress(field string, address netip.Addr) error {
+	address = address.Unmap().WithZone("")
+	for _, never := range notForMembers {
+		if never.Contains(address) {
+			return ErrOption(field, address.String(), "member "+field)
+		}
+	}
+	return nil
+}
 
 // CreateMember adds a member to a pool (octavia-rules.md §4).
 func (t *LoadBalancer) CreateMember(poolID string, in MemberCreate) (*Member, error) {
@@ -60,8 +80,11 @@ func (t *LoadBalancer) CreateMember(poolID string, in MemberCreate) (*Member, er
 // addMember adds a member; existing are those that the pool has, and has the new one afterwards.
 func (t *LoadBalancer) addMember(p *Pool, in MemberCreate, existing map[netip.AddrPort]*Member) (*Member, error) {
 	address := in.Address.Unmap()
-	if address == reservedAddress {
-		return nil, ErrOption("address", address.String(), "member address")
+	if err := checkMemberAddress("address", address); err != nil {
+		return nil, err
+	}
+	if err := checkMemberAddress("monitor_address", in.MonitorAddress.Or(netip.Addr{})); err != nil {
+		return nil, err
 	}
 	if len(p.Members) >= MaxMembers {
 		return nil, ErrValidation("", "A pool cannot have more than %d members.", MaxMembers)
@@ -100,6 +123,9 @@ func (in MemberCreate) key() netip.AddrPort {
 func (t *LoadBalancer) UpdateMember(poolID, id string, in MemberAttrs) (*Member, error) {
 	p, m, err := t.mutableMember(poolID, id)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkMemberAddress("monitor_address", in.MonitorAddress.Or(netip.Addr{})); err != nil {
 		return nil, err
 	}
 	setMember(m, in)

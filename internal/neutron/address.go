@@ -132,7 +132,7 @@ func (c *change) give(ctx context.Context, p *port, s *subnet, wanted netip.Addr
 	chosen := wanted
 	var err error
 	if wanted.IsValid() {
-		err = c.checkWanted(ctx, s, wanted)
+		err = c.checkWanted(ctx, p, s, wanted)
 	} else {
 		chosen, err = c.nextFree(ctx, s)
 	}
@@ -163,12 +163,15 @@ func (c *change) give(ctx context.Context, p *port, s *subnet, wanted netip.Addr
 	return nil
 }
 
-func (c *change) checkWanted(ctx context.Context, s *subnet, wanted netip.Addr) error {
+func (c *change) checkWanted(ctx context.Context, p *port, s *subnet, wanted netip.Addr) error {
 	if !hosts(s.prefix()).contains(wanted) {
 		return badRequest(kindOutside, "IP address %s is not a valid IP for the specified subnet.", wanted)
 	}
 	taken := c.tx.NewSelect().Model((*address)(nil)).Where("a.subnet_id = ? AND a.address = ?", s.ID, wanted.String())
 	busy, err := exists(ctx, taken)
+	if err == nil && !busy && wanted == s.gateway() {
+		busy, err = c.keepsGateway(ctx, p, s)
+	}
 	if err != nil {
 		return err
 	}
@@ -176,6 +179,16 @@ func (c *change) checkWanted(ctx context.Context, s *subnet, wanted netip.Addr) 
 		return conflict(kindInUse, "Unable to complete operation for network %s. The IP address %s is in use.", s.NetworkID, wanted)
 	}
 	return nil
+}
+
+// keepsGateway tells whether the subnet's gateway address is not for the port, although no port has it. A tenant's own
+// machine may be the gateway, but no load balancer; on external networks the host is.
+func (c *change) keepsGateway(ctx context.Context, p *port, s *subnet) (bool, error) {
+	if p.isVIP() {
+		return true, nil
+	}
+	n, err := findNetwork(ctx, c.tx, admin, s.NetworkID)
+	return err == nil && n.External, err
 }
 
 // takeBack frees one address of the port.

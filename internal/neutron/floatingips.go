@@ -241,6 +241,10 @@ func (c *change) associate(ctx context.Context, f *floatingIP, wanted associatio
 
 // fixedFor is the address of the port that a floating IP leads to.
 func (p *port) fixedFor(wanted netip.Addr) (address, error) {
+	if wanted.Is6() {
+		return address{}, badRequest("BadRequest",
+			"Bad floatingip request: Cannot process floating IP association with %s, since that is not an IPv4 address.", wanted)
+	}
 	found := []address{}
 	for _, a := range p.Addresses {
 		if a.Address == wanted.String() {

@@ -59,6 +59,8 @@ func (f *recorder) CheckSubnet(_ string, cidr netip.Prefix, _ bool) error {
 	return nil
 }
 
+func (f *recorder) CheckMember(netip.AddrPort) error { return nil }
+
 func (f *recorder) Apply(_ context.Context, t fabric.Topology) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

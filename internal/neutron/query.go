@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -141,7 +142,10 @@ func (q query) matches(o object) bool {
 			}
 		default:
 			value, known := o[name]
-			if known && !slices.ContainsFunc(wanted, func(w string) bool { return equals(value, w) }) {
+			isAddress := slices.Contains(addressAttributes, name)
+			if known && !slices.ContainsFunc(wanted, func(w string) bool {
+				return equals(value, w) || isAddress && sameAddress(value, w)
+			}) {
 				return false
 			}
 		}
@@ -188,7 +192,22 @@ func matchesFixedIP(a object, name, value string) bool {
 	if name == "ip_address_substr" {
 		return strings.Contains(fmt.Sprint(a["ip_address"]), value)
 	}
-	return a[name] == value
+	return a[name] == value || name == "ip_address" && sameAddress(a[name], value)
+}
+
+// addressAttributes have addresses or ranges for values, which a filter may write in another way.
+var addressAttributes = []string{"fixed_ip_address", "floating_ip_address", "gateway_ip", "cidr", "remote_ip_prefix"}
+
+// sameAddress tells whether both are the same address or range.
+func sameAddress(value any, wanted string) bool {
+	text, _ := value.(string)
+	if a, err := netip.ParsePrefix(text); err == nil {
+		b, err := netip.ParsePrefix(wanted)
+		return err == nil && a.Masked() == b.Masked()
+	}
+	a, err := netip.ParseAddr(text)
+	b, wantedErr := netip.ParseAddr(wanted)
+	return err == nil && wantedErr == nil && a.Unmap() == b.Unmap()
 }
 
 func matchesTags(o object, name string, wanted []string) bool {

@@ -68,6 +68,9 @@ func (c *change) takeVIP(ctx context.Context, req lb.VIPRequest) (lb.VIP, error)
 	if err != nil {
 		return lb.VIP{}, err
 	}
+	if err := c.mayBeVIP(ctx, p); err != nil {
+		return lb.VIP{}, err
+	}
 	additional, err := p.additionalOn(chosen, req.Additional)
 	if err != nil {
 		return lb.VIP{}, err
@@ -82,6 +85,20 @@ func (c *change) takeVIP(ctx context.Context, req lb.VIPRequest) (lb.VIP, error)
 	vip := vipOf(p, chosen)
 	vip.Additional, vip.VIPOptions = additional, req.VIPOptions
 	return vip, nil
+}
+
+// mayBeVIP refuses a supplied port with the gateway address of a subnet: routers are reached there.
+func (c *change) mayBeVIP(ctx context.Context, p *port) error {
+	for _, a := range p.Addresses {
+		s, err := findSubnet(ctx, c.tx, admin, a.SubnetID)
+		if err != nil {
+			return err
+		}
+		if a.Address == s.GatewayIP {
+			return &lb.Error{Code: lb.Conflict, Field: "vip_port_id", Message: "The VIP IP address is already in use: " + a.Address}
+		}
+	}
+	return nil
 }
 
 // vipAddress finds the address of a supplied port that becomes the VIP.
@@ -231,6 +248,14 @@ func (s *Service) VIPOwners(ctx context.Context) ([]string, error) {
 		owners[i] = strings.TrimPrefix(owners[i], devicePrefix)
 	}
 	return owners, nil
+}
+
+// CheckMember refuses an address that members cannot have in this fabric.
+func (s *Service) CheckMember(at netip.AddrPort) error {
+	if err := s.fabric.CheckMember(at); err != nil {
+		return lb.ErrValidation("address", "%v.", err)
+	}
+	return nil
 }
 
 // SubnetVisible refuses a subnet that the caller does not see, as [lb.ErrMissing].

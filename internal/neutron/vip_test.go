@@ -226,3 +226,72 @@ func TestVIPAddressKeepsItsMAC(t *testing.T) {
 		}
 	})
 }
+
+// No load balancer gets the address of a router, a server, another load balancer or a floating IP, nor one where a router
+// will be.
+func TestVIPAddressOfSomebodyElse(t *testing.T) {
+	onEach(t, func(t *testing.T, c *cloud) {
+		outside := c.network(root, object{"router:external": true})
+		public := c.subnet(root, outside, "198.51.100.0/24")
+		network := c.network(alice, nil)
+		subnet, routed := c.subnet(alice, network, "10.0.0.0/24"), c.subnet(alice, network, "10.0.1.0/24")
+		router := c.must(alice, "POST", "/v2.0/routers", object{"router": object{"external_gateway_info": object{"network_id": outside["id"]}}})
+		c.must(alice, "PUT", "/v2.0/routers/"+id(router)+"/add_router_interface", object{"subnet_id": routed["id"]})
+		leg := router["external_gateway_info"].(object)["external_fixed_ips"].([]any)[0].(object)["ip_address"].(string)
+		floating := c.must(alice, "POST", "/v2.0/floatingips", object{"floatingip": object{"floating_network_id": outside["id"]}})
+		if _, err := c.service.MakeServerPort(t.Context(), alice, uuid.NewString(), "p1", id(network), addr("10.0.0.7")); err != nil {
+			t.Fatal(err)
+		}
+		appliance := c.port(alice, network, object{"fixed_ips": []object{{"ip_address": "10.0.0.1"}}})
+		for name, req := range map[string]lb.VIPRequest{
+			"a server":                      {SubnetID: id(subnet), Address: addr("10.0.0.7")},
+			"the gateway, of a router":      {SubnetID: id(routed), Address: addr("10.0.1.1")},
+			"the gateway, of a port":        {SubnetID: id(subnet), Address: addr("10.0.0.1")},
+			"the gateway's own port":        {PortID: id(appliance)},
+			"the host":                      {SubnetID: id(public), Address: addr("198.51.100.1")},
+			"a router's leg to the outside": {SubnetID: id(public), Address: addr(leg)},
+			"a floating IP":                 {SubnetID: id(public), Address: addr(floating["floating_ip_address"].(string))},
+			"further, a server": {SubnetID: id(routed), Additional: []lb.AdditionalVIP{
+				{SubnetID: id(subnet), Address: addr("10.0.0.7")},
+			}},
+		} {
+			req.LoadBalancerID, req.ProjectID = uuid.NewString(), "p1"
+			if _, err := c.service.CreateVIP(t.Context(), alice, req); lb.CodeOf(err) != lb.Conflict {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		c.must(alice, "DELETE", "/v2.0/ports/"+id(appliance), nil)
+		if _, err := c.service.CreateVIP(t.Context(), alice, lb.VIPRequest{
+			LoadBalancerID: uuid.NewString(), ProjectID: "p1", SubnetID: id(subnet), Address: addr("10.0.0.1"),
+		}); lb.CodeOf(err) != lb.Conflict {
+			t.Errorf("the gateway, where nobody is yet: %v", err)
+		}
+		c.refused(root, "POST", "/v2.0/ports", object{"port": object{
+			"network_id": outside["id"], "fixed_ips": []object{{"ip_address": "198.51.100.1"}},
+		}}, 409, "IpAddressInUse")
+	})
+}
+
+// Filters compare addresses, not how they are written; a floating IP leads to no IPv6 address.
+func TestAddressesOfBothVersions(t *testing.T) {
+	onEach(t, func(t *testing.T, c *cloud) {
+		outside := c.network(root, object{"router:external": true})
+		c.subnet(root, outside, "198.51.100.0/24")
+		network := c.network(alice, nil)
+		c.subnet(alice, network, "10.0.0.0/24")
+		six := c.must(alice, "POST", "/v2.0/subnets", object{"subnet": object{"network_id": network["id"], "cidr": "fd00::/64", "ip_version": 6}})
+		port := c.port(alice, network, object{"fixed_ips": []object{{"ip_address": "10.0.0.9"}, {"ip_address": "fd00::9"}}})
+		for _, one := range []struct{ plural, query, want string }{
+			{"ports", "?fixed_ips=ip_address%3DFD00:0::0009", id(port)},
+			{"ports", "?fixed_ips=ip_address%3Dfd00::9", id(port)},
+			{"subnets", "?gateway_ip=fd00:0:0::1&cidr=fd00:0::%2F64", id(six)},
+		} {
+			if diff := cmp.Diff([]string{one.want}, c.ids(alice, one.plural, one.query)); diff != "" {
+				t.Errorf("%s%s (-want +got)\n%s", one.plural, one.query, diff)
+			}
+		}
+		c.refused(alice, "POST", "/v2.0/floatingips", object{"floatingip": object{
+			"floating_network_id": outside["id"], "port_id": port["id"], "fixed_ip_address": "fd00::9",
+		}}, 400, "BadRequest")
+	})
+}

@@ -40,6 +40,7 @@ func (network) CreateVIP(_ context.Context, _ rest.Caller, asked lb.VIPRequest) 
 }
 func (network) ReleaseVIP(context.Context, string) error                 { return nil }
 func (network) VIPOwners(context.Context) ([]string, error)              { return nil, nil }
+func (network) CheckMember(netip.AddrPort) error                         { return nil }
 func (network) SubnetVisible(context.Context, rest.Caller, string) error { return nil }
 func (network) VIPOptionsVisible(context.Context, rest.Caller, lb.VIPOptions) error {
 	return nil

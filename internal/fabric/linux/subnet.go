@@ -35,6 +35,9 @@ func (f *Fabric) CheckSubnet(_ string, cidr netip.Prefix, external bool) error {
 	return nil
 }
 
+// CheckMember admits every address: sockets are in the load balancer's own namespace, and the host refuses what begins there.
+func (f *Fabric) CheckMember(netip.AddrPort) error { return nil }
+
 func (f *Fabric) checkLink(cidr netip.Prefix, link netlink.Link) error {
 	found, err := addresses(f.host, link)
 	if err != nil {

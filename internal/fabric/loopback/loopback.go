@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -21,8 +22,9 @@ import (
 type Fabric struct {
 	log *slog.Logger
 
-	mu       sync.Mutex
-	networks []fabric.Network // as last applied; guarded by mu
+	mu       sync.Mutex       // guards what follows
+	networks []fabric.Network // as last applied
+	api      netip.AddrPort   // what the server listens on; see Protect
 }
 
 // New returns the fabric; log may be nil.
@@ -38,12 +40,66 @@ func (f *Fabric) Name() string { return "loopback" }
 
 var loopback = netip.MustParsePrefix("127.0.0.0/8")
 
+// The host's own services are in the first range of the loopback interface: no members there. The wider one is kept from
+// tenants' subnets, as resolvers and the like are in it (127.0.0.53).
+var (
+	notForMembers = netip.MustParsePrefix("127.0.0.0/24")
+	notForSubnets = netip.MustParsePrefix("127.0.0.0/16")
+)
+
+// Protect keeps members away from the address that the server's APIs are served on.
+func (f *Fabric) Protect(api netip.AddrPort) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.api = netip.AddrPortFrom(api.Addr().Unmap(), api.Port())
+}
+
+// CheckMember refuses the host's own services.
+func (f *Fabric) CheckMember(at netip.AddrPort) error {
+	f.mu.Lock()
+	api := f.api
+	f.mu.Unlock()
+	address := at.Addr().Unmap().WithZone("")
+	if notForMembers.Contains(address) {
+		return fmt.Errorf("%s is one of the host's own addresses: %s is not for members", address, notForMembers)
+	}
+	if at.Port() != api.Port() || !api.IsValid() {
+		return nil
+	}
+	own := address == api.Addr()
+	if api.Addr().IsUnspecified() {
+		var err error
+		if own, err = isHosts(address); err != nil {
+			return err
+		}
+	}
+	if own {
+		return fmt.Errorf("%s is where this server's own API is", at)
+	}
+	return nil
+}
+
+// isHosts tells whether the host answers at the address.
+func isHosts(address netip.Addr) (bool, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return false, fmt.Errorf("list of the host's addresses: %w", err)
+	}
+	return loopback.Contains(address) || slices.ContainsFunc(all, func(a net.Addr) bool {
+		prefix, err := netip.ParsePrefix(a.String())
+		return err == nil && prefix.Addr() == address
+	}), nil
+}
+
 // CheckSubnet admits ranges inside 127.0.0.0/8 that no other applied network has: two networks with the same addresses
 // would be one.
 func (f *Fabric) CheckSubnet(networkID string, cidr netip.Prefix, _ bool) error {
 	if !cidr.IsValid() || !loopback.Contains(cidr.Addr()) || cidr.Bits() < loopback.Bits() {
 		return &fabric.UnsupportedSubnetError{CIDR: cidr, Why: "this process may not create network namespaces, " +
 			"so networks are addresses of the host's loopback interface: use a range inside 127.0.0.0/8, or run poise as root"}
+	}
+	if cidr.Overlaps(notForSubnets) {
+		return &fabric.UnsupportedSubnetError{CIDR: cidr, Why: fmt.Sprintf("%s is the host's own; use another range of %s", notForSubnets, loopback)}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -23,6 +23,7 @@ func TestCheckSubnet(t *testing.T) {
 	}{
 		{"inside", "127.20.0.0/24", true},
 		{"all of it overlaps", "127.0.0.0/8", false},
+		{"the host's own", "127.0.53.0/24", false},
 		{"next to the taken one", "127.10.1.0/24", true},
 		{"taken", "127.10.0.0/24", false},
 		{"half of the taken one", "127.10.0.128/25", false},
@@ -81,5 +82,31 @@ func TestPlugRefusesAddressesOfTheHost(t *testing.T) {
 	}})
 	if !errors.As(err, new(*fabric.UnsupportedSubnetError)) {
 		t.Errorf("PlugServer: %v, want an UnsupportedSubnetError", err)
+	}
+}
+
+// Members are not what the host has for itself, nor the API of the server, however it is written.
+func TestCheckMember(t *testing.T) {
+	for _, tt := range []struct {
+		name, api, member string
+		ok                bool
+	}{
+		{"elsewhere", "127.0.0.1:9876", "127.15.25.3:80", true},
+		{"another machine, another IP version", "127.0.0.1:9876", "[2001:db8::1]:9876", true},
+		{"the host's own", "127.0.0.1:9876", "127.0.0.53:53", false},
+		{"the host's own, mapped", "127.0.0.1:9876", "[::ffff:127.0.0.1]:80", false},
+		{"the API", "192.0.2.1:9876", "192.0.2.1:9876", false},
+		{"beside the API", "192.0.2.1:9876", "192.0.2.1:9877", true},
+		{"the API on every address", "0.0.0.0:9876", "127.15.25.3:9876", false},
+		{"the API on every address, IPv6", "[::]:9876", "127.15.25.3:9876", false},
+		{"another machine", "[::]:9876", "192.0.2.7:9876", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := New(nil)
+			f.Protect(netip.MustParseAddrPort(tt.api))
+			if err := f.CheckMember(netip.MustParseAddrPort(tt.member)); (err == nil) != tt.ok {
+				t.Errorf("CheckMember: %v", err)
+			}
+		})
 	}
 }
