@@ -94,7 +94,8 @@ func namespaceNames(h *host) []string {
 	return names
 }
 
-// rows reads the server's database, but for the tokens, which come with every command.
+// rows reads the server's database, but for the tokens, which come with every command, and the rows by which the network service
+// counts what a project has, which stay with the project.
 func (h *host) rows() map[string][]string {
 	h.t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(h.dataDir, "poise.db")+"?mode=ro&_pragma=busy_timeout(5000)")
@@ -102,7 +103,8 @@ func (h *host) rows() map[string][]string {
 		h.t.Fatal(err)
 	}
 	defer db.Close()
-	tables, err := texts(db, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%token%' AND name NOT LIKE 'sqlite_%'")
+	tables, err := texts(db, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%token%' AND "+
+		"name NOT LIKE 'sqlite_%' AND name <> 'neutron_quotas'")
 	if err != nil {
 		h.t.Fatal(err)
 	}
