@@ -305,7 +305,7 @@ func (f *Fabric) removeSpace(r role, id string) error {
 	if err := r.check(id); err != nil {
 		return err
 	}
-	space, err := f.spaces.find(r, id)
+	space, err := f.spaces.lookup(r, id)
 	if space != nil {
 		forgotten := eachLink(space, func(_ *netlink.Handle, link netlink.Link) error { return f.forget(link) })
 		err = errors.Join(forgotten, silence(space))

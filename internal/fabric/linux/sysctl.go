@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -81,11 +82,18 @@ func inAllAndDefault(patterns settings) settings {
 }
 
 // write puts the settings in force in the namespace of the calling thread. A file that does not exist stands
-// for a protocol that the kernel does not have (IPv6 may be switched off).
+// for a protocol that the kernel does not have (IPv6 may be switched off). What is in force already is only read: to write
+// takes a lock that all namespaces share (rtnl), some 80 µs each.
 func (s settings) write() error {
 	for _, one := range s {
 		path := filepath.Join("/proc/sys/net", one.path)
-		err := os.WriteFile(path, []byte(one.value), 0)
+		value, err := os.ReadFile(path)
+		if err == nil && string(bytes.TrimSpace(value)) == one.value {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(path, []byte(one.value), 0)
+		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("kernel setting: %w", err)
 		}
