@@ -181,8 +181,14 @@ func (c *Control) recover(ctx context.Context) error {
 	if err := c.node.Prune(ctx, keep); err != nil {
 		c.log.WarnContext(ctx, "leftovers on the node stay for now", "err", err)
 	}
-	for _, id := range keep {
-		c.queue.add(id)
+	busy, err := c.store.Busy(ctx) // whose clients wait
+	if err != nil {
+		c.log.WarnContext(ctx, "load balancers with traffic do not come first", "err", err)
+	}
+	for _, id := range append(busy, keep...) {
+		if known[id] {
+			c.queue.add(id)
+		}
 	}
 	return nil
 }

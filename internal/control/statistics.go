@@ -104,7 +104,11 @@ func (s *statistics) flush(ctx context.Context, log *slog.Logger) {
 			continue
 		}
 		s.mu.Lock()
-		if !maps.Equal(total, s.kept[snapshot.Tree.ID]) {
+		kept, ok := s.kept[snapshot.Tree.ID]
+		if !ok {
+			kept = s.before[snapshot.Tree.ID]
+		}
+		if !maps.Equal(total, kept) {
 			moved[snapshot.Tree.ID] = total
 		}
 		s.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 )
 
 // maxCached is how many load balancers are kept in memory; beyond it, any other makes room.
-const maxCached = 10_000
+const maxCached = 20_000
 
 // versioned is a snapshot with the version at which it is true.
 type versioned struct {

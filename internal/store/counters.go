@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -17,6 +18,17 @@ type counterRow struct {
 	ListenerID     string `bun:",pk"`
 	LoadBalancerID string
 	Body           string
+	MovedAt        int64 // seconds since 1970; 0: nothing has ever been counted
+}
+
+// Busy lists the load balancers that have had traffic, the latest first.
+func (s *Store) Busy(ctx context.Context) (ids []string, err error) {
+	err = s.db.NewSelect().Table("counters").Column("load_balancer_id").Where("moved_at > 0").
+		Group("load_balancer_id").OrderExpr("MAX(moved_at) DESC, load_balancer_id").Scan(ctx, &ids)
+	if err != nil {
+		return nil, fmt.Errorf("load balancers with traffic: %w", err)
+	}
+	return ids, nil
 }
 
 // Counters reads the kept statistics of a load balancer's listeners by their ids.
@@ -43,7 +55,7 @@ const countersAtOnce = 200
 // SaveCounters keeps statistics of listeners, by load balancer and listener; those of listeners that are gone are dropped.
 func (s *Store) SaveCounters(ctx context.Context, all map[string]map[string]lb.Counters) error {
 	for ids := range slices.Chunk(slices.Sorted(maps.Keys(all)), countersAtOnce) {
-		err := s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error { return saveCounters(ctx, tx, ids, all) })
+		err := s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error { return saveCounters(ctx, tx, ids, all, s.now()) })
 		if err != nil {
 			return fmt.Errorf("counters of %d load balancers: %w", len(ids), err)
 		}
@@ -51,7 +63,7 @@ func (s *Store) SaveCounters(ctx context.Context, all map[string]map[string]lb.C
 	return nil
 }
 
-func saveCounters(ctx context.Context, tx bun.Tx, ids []string, all map[string]map[string]lb.Counters) error {
+func saveCounters(ctx context.Context, tx bun.Tx, ids []string, all map[string]map[string]lb.Counters, now time.Time) error {
 	var alive []struct{ ID, LoadBalancerID string }
 	err := tx.NewSelect().Table("objects").Column("id", "load_balancer_id").
 		Where("load_balancer_id IN (?) AND kind = ?", bun.List(ids), lb.KindListener).Order("id").Scan(ctx, &alive)
@@ -68,10 +80,15 @@ func saveCounters(ctx context.Context, tx bun.Tx, ids []string, all map[string]m
 		if err != nil {
 			return err
 		}
-		rows = append(rows, counterRow{ListenerID: l.ID, LoadBalancerID: l.LoadBalancerID, Body: string(body)})
+		row := counterRow{ListenerID: l.ID, LoadBalancerID: l.LoadBalancerID, Body: string(body)}
+		if c != (lb.Counters{}) {
+			row.MovedAt = now.Unix()
+		}
+		rows = append(rows, row)
 	}
 	for some := range slices.Chunk(rows, insertBatch) {
-		_, err := tx.NewInsert().Model(&some).On("CONFLICT (listener_id) DO UPDATE").Set("body = EXCLUDED.body").Exec(ctx)
+		_, err := tx.NewInsert().Model(&some).On("CONFLICT (listener_id) DO UPDATE").
+			Set("body = EXCLUDED.body").Set("moved_at = EXCLUDED.moved_at").Exec(ctx)
 		if err != nil {
 			return err
 		}

@@ -353,6 +353,29 @@ func TestCounters(t *testing.T) {
 	})
 }
 
+// TestBusy lists those that have had traffic, the latest first.
+func TestBusy(t *testing.T) {
+	databasetest.Each(t, func(t *testing.T, db *database.DB) {
+		s := newStore(t, db)
+		var ids []string
+		for i := range 3 {
+			id := create(t, s, "p").Tree.ID
+			populate(t, s, id)
+			listener := reread(t, db, id).Tree.Listeners[0].ID
+			s.now = func() time.Time { return time.Unix(int64(1000+i), 0) }
+			counted := lb.Counters{TotalConnections: uint64(i)} // the first has had no traffic
+			if err := s.SaveCounters(t.Context(), map[string]map[string]lb.Counters{id: {listener: counted}}); err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, id)
+		}
+		got, err := s.Busy(t.Context())
+		if diff := cmp.Diff([]string{ids[2], ids[1]}, got); err != nil || diff != "" {
+			t.Errorf("busy: %v\n%s", err, diff)
+		}
+	})
+}
+
 // TestCountersOfMany keeps those of more load balancers than one transaction takes.
 func TestCountersOfMany(t *testing.T) {
 	databasetest.Each(t, func(t *testing.T, db *database.DB) {
