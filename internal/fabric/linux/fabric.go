@@ -147,6 +147,11 @@ func (f *Fabric) powerUp(cfg Config) (err error) {
 	if f.restoreLimits, err = RaiseNeighbourLimits(); err != nil { // a small node does without
 		f.log.Warn("with many load balancers the host may forget neighbours", "err", err)
 	}
+	if limits, err := neighbourTables(); err == nil {
+		if tight := tightNeighbours(limits); tight != "" {
+			f.log.Warn(tight)
+		}
+	}
 	return nil
 }
 
