@@ -2,6 +2,7 @@ package keystone_test
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,6 +93,56 @@ func TestListFilters(t *testing.T) {
 				}
 			})
 		}
+	})
+}
+
+func TestInexactFilters(t *testing.T) {
+	databasetest.Each(t, func(t *testing.T, db *database.DB) {
+		admin := newCloud(t, db).admin()
+		for _, name := range []string{"Web shop", "web_farm", "100% web", "farm"} {
+			admin.want(201, "POST", "/v3/projects", object{"project": object{"name": name}})
+		}
+		for query, want := range map[string][]string{
+			"name__contains=web":                      {"100% web", "web_farm"},
+			"name__icontains=WEB":                     {"100% web", "Web shop", "web_farm"},
+			"name__startswith=web":                    {"web_farm"},
+			"name__istartswith=wEb":                   {"Web shop", "web_farm"},
+			"name__endswith=farm":                     {"farm", "web_farm"},
+			"name__iendswith=FARM":                    {"farm", "web_farm"},
+			"name__endswith=a+much+longer+farm":       {},
+			"name__contains=%25":                      {"100% web"}, // no wildcards
+			"name__startswith=web_":                   {"web_farm"},
+			"name__startswith=we_":                    {},
+			"name__contains=web&name__startswith=100": {"100% web"},
+			"name__iequals=FARM":                      {"farm"},
+			"name__contains=farm%27--":                {},
+		} {
+			got := admin.want(200, "GET", "/v3/projects?"+query, nil).names("projects")
+			slices.Sort(got)
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %q, want %q", query, got, want)
+			}
+		}
+		for _, query := range []string{"name__contains=", "name__unknown=x", "colour__contains=x", "name__istartswith="} {
+			if got := admin.want(200, "GET", "/v3/projects?"+query, nil).names("projects"); len(got) < 4 {
+				t.Errorf("%s: %q, want all", query, got)
+			}
+		}
+		if got := admin.want(200, "GET", "/v3/users?name__icontains=DEM", nil).names("users"); !slices.Equal(got, []string{"demo"}) {
+			t.Errorf("users: %q", got)
+		}
+	})
+}
+
+func TestParentThatIsAProject(t *testing.T) {
+	databasetest.Each(t, func(t *testing.T, db *database.DB) {
+		admin := newCloud(t, db).admin()
+		parent := admin.want(201, "POST", "/v3/projects", object{"project": object{"name": "above"}}).text("project", "id")
+		refused := admin.want(400, "POST", "/v3/projects", object{"project": object{"name": "below", "parent_id": parent}})
+		if got := refused.text("error", "message"); !strings.Contains(got, `'parent_id': "above" is a project`) {
+			t.Error(got)
+		}
+		admin.want(404, "POST", "/v3/projects", object{"project": object{"name": "below", "parent_id": "nowhere"}})
 	})
 }
 

@@ -126,7 +126,7 @@ func (s *Service) createProject(ctx context.Context, r *request) (answer, error)
 	if err := body.apply(&p); err != nil {
 		return answer{}, err
 	}
-	if _, err := findDomain(ctx, s.db, p.DomainID); err != nil {
+	if err := s.checkHome(ctx, p.DomainID, body); err != nil {
 		return answer{}, err
 	}
 	_, err = s.db.NewInsert().Model(&p).Exec(ctx)
@@ -137,6 +137,19 @@ func (s *Service) createProject(ctx context.Context, r *request) (answer, error)
 		return answer{}, fmt.Errorf("project: %w", err)
 	}
 	return created(map[string]any{"project": s.projectJSON(p)})
+}
+
+// checkHome makes sure that a new project's domain is one. Clients name it as the parent as well, which in Keystone may be
+// a project: that is refused for what it is.
+func (s *Service) checkHome(ctx context.Context, id string, body projectRequest) error {
+	_, err := findDomain(ctx, s.db, id)
+	if err == nil || body.Project.ParentID == nil || *body.Project.ParentID != id {
+		return err
+	}
+	if p, notFound := findProject(ctx, s.db, id); notFound == nil {
+		return errBadField("parent_id", "%q is a project, and projects cannot be nested: the parent is a domain", p.Name)
+	}
+	return err
 }
 
 // homeDomain is where something new belongs: the domain that the request names, or the caller's.

@@ -2,6 +2,7 @@ package keystone
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -43,11 +44,12 @@ func (s *Service) selfLink(path string) map[string]string {
 	return map[string]string{"self": s.publicURL + "/v3/" + path}
 }
 
-// whereAsked narrows a list to the columns whose name stands in the query of the request. "enabled" is false for
-// "false" and "0" and true for all else, as in Keystone.
+// whereAsked narrows a list to the columns whose name stands in the query of the request, alone (name=x) or with a comparison
+// (name__contains=x). "enabled" is false for "false" and "0" and true for all else, as in Keystone.
 func whereAsked(query *bun.SelectQuery, r *request, columns ...string) {
 	asked := r.URL.Query()
 	for _, column := range columns {
+		whereCompared(query, asked, column)
 		if !asked.Has(column) {
 			continue
 		}
@@ -57,6 +59,35 @@ func whereAsked(query *bun.SelectQuery, r *request, columns ...string) {
 			continue
 		}
 		query.Where("?TableAlias.? = ?", bun.Ident(column), asked.Get(column))
+	}
+}
+
+// comparisons are Keystone's inexact filters, as SQL that both engines know. With an i before it (name__icontains) each ignores
+// case, as far as the engine does: SQLite folds ASCII only.
+var comparisons = map[string]string{
+	"equals":     "?0 = ?1",
+	"contains":   "(?1 = '' OR replace(?0, ?1, '') <> ?0)",
+	"startswith": "substr(?0, 1, length(?1)) = ?1",
+	"endswith":   "(length(?0) >= length(?1) AND substr(?0, length(?0) - length(?1) + 1) = ?1)",
+}
+
+// whereCompared narrows a list by the comparisons with column that the query asks for. Unknown ones are ignored, as Keystone
+// ignores them.
+func whereCompared(query *bun.SelectQuery, asked url.Values, column string) {
+	for key, values := range asked {
+		name, comparison, found := strings.Cut(key, "__")
+		if !found || name != column || column == "enabled" {
+			continue
+		}
+		stored, given := bun.SafeQuery("?TableAlias.?", bun.Ident(column)), bun.SafeQuery("CAST(? AS text)", values[0])
+		condition, known := comparisons[comparison]
+		if folded, ok := strings.CutPrefix(comparison, "i"); !known && ok {
+			condition, known = comparisons[folded]
+			stored, given = bun.SafeQuery("lower(?)", stored), bun.SafeQuery("lower(?)", given)
+		}
+		if known {
+			query.Where(condition, stored, given)
+		}
 	}
 }
 
