@@ -55,6 +55,10 @@ type Network interface {
 	VIPOwners(ctx context.Context) ([]string, error)
 	// AttachVIP brings a VIP's port to the VIP's options and says how it is plugged.
 	AttachVIP(ctx context.Context, vip lb.VIP) (fabric.Port, error)
+	// AttachMembers gives a load balancer a port in each of its members' subnets, as far as it can have one.
+	AttachMembers(ctx context.Context, loadBalancerID string, vip lb.VIP, subnetIDs []string) ([]fabric.Port, error)
+	// DetachMembers deletes those that it has in other subnets.
+	DetachMembers(ctx context.Context, loadBalancerID string, vip lb.VIP, subnetIDs []string) error
 	// CheckMember refuses an address at which no member may be, or be checked.
 	CheckMember(at netip.AddrPort) error
 	// SubnetVisible refuses a subnet that the caller cannot see.
@@ -93,7 +97,8 @@ type Control struct {
 	reports map[string]link.Report
 	replug  map[string]bool     // whose ports the node has to make sure of, even where it has them already
 	rings   map[string]*keyring // what the node serves with
-	stale   map[string]bool     // whose secrets have to be read again
+	plugged map[string][]fabric.Port
+	stale   map[string]bool // whose secrets have to be read again
 
 	changedSecrets map[string]bool // by id: to be looked at
 	lookedAt       time.Time       // when certificates were last compared with the calendar
@@ -108,7 +113,7 @@ func New(s *store.Store, network Network, secrets Secrets, node link.Node, log *
 		onAttempt: func(time.Duration, error) {},
 		released:  make(chan struct{}), wakeSecrets: make(chan struct{}, 1),
 		served: map[string]int64{}, reports: map[string]link.Report{},
-		replug: map[string]bool{}, rings: map[string]*keyring{}, stale: map[string]bool{},
+		replug: map[string]bool{}, rings: map[string]*keyring{}, plugged: map[string][]fabric.Port{}, stale: map[string]bool{},
 		changedSecrets: map[string]bool{}, lookedAt: time.Now(),
 	}
 }

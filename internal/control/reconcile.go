@@ -64,6 +64,7 @@ func (c *Control) forget(id string) {
 	delete(c.reports, id)
 	delete(c.replug, id)
 	delete(c.rings, id)
+	delete(c.plugged, id)
 	delete(c.stale, id)
 }
 
@@ -103,9 +104,26 @@ func (c *Control) attachAndApply(ctx context.Context, t *lb.LoadBalancer, ring *
 	if err != nil {
 		return err
 	}
-	return c.node.Apply(ctx, link.Assignment{
-		LoadBalancerID: t.ID, Generation: t.Generation, Ports: []fabric.Port{port}, Replug: replug, Config: c.config(t, ring),
+	subnets := memberSubnets(t)
+	others, err := c.network.AttachMembers(ctx, t.ID, t.VIP, subnets)
+	if err != nil {
+		return fmt.Errorf("ports in the members' subnets: %w", err)
+	}
+	ports := append([]fabric.Port{port}, others...)
+	err = c.node.Apply(ctx, link.Assignment{
+		LoadBalancerID: t.ID, Generation: t.Generation, Ports: ports, Replug: replug, Config: c.config(t, ring),
 	})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.plugged[t.ID] = ports
+	c.mu.Unlock()
+	// Only now is nothing plugged there any more.
+	if err := c.network.DetachMembers(ctx, t.ID, t.VIP, subnets); err != nil {
+		return fmt.Errorf("ports in subnets without members: %w", err)
+	}
+	return nil
 }
 
 // config is what the node is to serve, within the operator's limits.
@@ -139,14 +157,14 @@ func (c *Control) observe(s lb.Snapshot, generation int64, failure string) lb.Ob
 // seen is the node's last report about a tree in the domain's words.
 func (c *Control) seen(t *lb.LoadBalancer) lb.Seen {
 	c.mu.Lock()
-	report, ring := c.reports[t.ID], c.rings[t.ID]
+	report, ring, ports := c.reports[t.ID], c.rings[t.ID], c.plugged[t.ID]
 	c.mu.Unlock()
 	if ring == nil { // nothing has been read yet
 		ring = &keyring{}
 	}
 	seen := lb.Seen{
 		Listeners: map[string]lb.SeenListener{}, Members: map[string]lb.SeenMember{},
-		Uncarried: uncarried(t, ring), Doubtful: doubtful(t, ring, time.Now()),
+		Uncarried: uncarried(t, ring), Doubtful: doubtful(t, ring, time.Now()), Unreachable: unreachable(t, ports),
 	}
 	for id, l := range report.Listeners {
 		seen.Listeners[id] = lb.SeenListener{Listening: l.Listening, Full: l.Full, Reason: l.Reason, Trouble: l.Trouble}

@@ -145,3 +145,8 @@ func TestRetriesCostNothing(t *testing.T) {
 		}
 	})
 }
+
+func (wideNetwork) AttachMembers(context.Context, string, lb.VIP, []string) ([]fabric.Port, error) {
+	return nil, nil
+}
+func (wideNetwork) DetachMembers(context.Context, string, lb.VIP, []string) error { return nil }

@@ -14,6 +14,8 @@ type Seen struct {
 	Uncarried map[string]string
 	// Doubtful are the listeners and pools that are served although something is wrong with them, by id, and what.
 	Doubtful map[string]string
+	// Unreachable are the members to which no way leads from the load balancer, by id, and why.
+	Unreachable map[string]string
 }
 
 // SeenListener is the state of a served listener.
@@ -179,6 +181,8 @@ func (r *rollup) member(p *Pool, m *Member) Status {
 	switch {
 	case !m.AdminStateUp:
 		return Status{Operating: Offline}
+	case r.seen.Unreachable[m.ID] != "":
+		return Status{Operating: InError, Reason: r.seen.Unreachable[m.ID]}
 	case checked && probe.Checked && !probe.Up:
 		return Status{Operating: InError, Reason: probe.Reason}
 	case m.Weight == 0:

@@ -282,7 +282,7 @@ func (f *Fabric) furnishAndConnect(r role, id string, ports []fabric.Port, cards
 		return nil, err
 	}
 	// The filter comes before the cards that it is for, so that nothing slips in.
-	if err := space.filter(filtersOf(ports)); err != nil {
+	if err := space.filter(filtersOf(r, ports)); err != nil {
 		return nil, err
 	}
 	fresh, err := f.connect(space, cards)

@@ -21,16 +21,43 @@ import (
 const filterTable = "poise-filter"
 
 // filters are the filters of a namespace's cards, by the card's name.
-type filters map[string]*fabric.Filter
+type filters map[string]cardFilter
 
-func filtersOf(ports []fabric.Port) filters {
+// cardFilter is what a card lets through.
+type cardFilter struct {
+	*fabric.Filter // nil: everything
+	// others are addresses of other cards that are not reached by this one: the kernel would take packets for them at any
+	// card, past the filter of theirs.
+	others []netip.Addr
+}
+
+// filtersOf are the filters of a namespace. The cards of a load balancer stand for themselves.
+func filtersOf(r role, ports []fabric.Port) filters {
 	all := filters{}
-	for _, p := range ports {
-		if p.Filter != nil {
-			all[shortName(p.ID)] = p.Filter
+	for i, p := range ports {
+		f := cardFilter{Filter: p.Filter}
+		for j, other := range ports {
+			for _, a := range other.Addresses {
+				if i != j && r == roleLoadBalancer {
+					f.others = append(f.others, a.Addr())
+				}
+			}
+		}
+		if f.Filter != nil || f.others != nil {
+			all[shortName(p.ID)] = f
 		}
 	}
 	return all
+}
+
+// judge tells whether some card has a filter of groups, and so connections are tracked.
+func (want filters) judge() bool {
+	for _, f := range want {
+		if f.Filter != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // filter makes the namespace filter exactly so. A filter that cannot be put in force closes its port until one can:
@@ -61,7 +88,7 @@ func (n *namespace) enforce(want filters, known bool) error {
 	if err := want.replace(n); err != nil {
 		return err
 	}
-	if len(want) == 0 {
+	if !want.judge() {
 		return nil
 	}
 	return n.settleConnections(want, known)
@@ -70,8 +97,11 @@ func (n *namespace) enforce(want filters, known bool) error {
 // closed are filters of the same cards that let nothing through.
 func (want filters) closed() filters {
 	all := filters{}
-	for card := range want {
-		all[card] = &fabric.Filter{}
+	for card, f := range want {
+		if f.Filter != nil {
+			f.Filter = &fabric.Filter{}
+		}
+		all[card] = f
 	}
 	return all
 }
@@ -81,6 +111,7 @@ func (want filters) closed() filters {
 //	table inet poise-filter {
 //		chain input {
 //			type filter hook input priority filter
+//			iifname "card" ip daddr …of another card… drop
 //			ct state established,related accept
 //			meta l4proto ipv6-icmp icmpv6 type 130-137 accept
 //			iifname "card" …what may come in… accept
@@ -130,10 +161,25 @@ func (w *filterWriter) chain(name string, hook *nftables.ChainHook, card expr.Me
 		}
 		w.conn.AddRule(rule)
 	}
+	if name == "input" {
+		for link, f := range want {
+			for _, other := range f.others {
+				add(linkIs(card, link), familyIs(other.Is6()), loadRemote(other.Is6(), false), []expr.Any{
+					&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: other.AsSlice()},
+				}, verdict(expr.VerdictDrop))
+			}
+		}
+	}
+	if !want.judge() {
+		return
+	}
 	add(isAnswer(), verdict(expr.VerdictAccept))
 	add(protocolIs(unix.IPPROTO_ICMPV6), neighbourhood(), verdict(expr.VerdictAccept))
 	for link, f := range want {
-		for _, pass := range side(f) {
+		if f.Filter == nil {
+			continue
+		}
+		for _, pass := range side(f.Filter) {
 			for _, remote := range w.remotes(pass, name == "input") {
 				add(linkIs(card, link), familyIs(pass.IPv6), what(pass), remote, verdict(expr.VerdictAccept))
 			}
@@ -361,10 +407,10 @@ func (f forbidden) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 	source, _ := netip.AddrFromSlice(flow.Forward.SrcIP)
 	destination, _ := netip.AddrFromSlice(flow.Forward.DstIP)
 	source, destination = source.Unmap(), destination.Unmap()
-	if filter := f.filters[f.own[destination]]; filter != nil {
+	if filter := f.filters[f.own[destination]].Filter; filter != nil {
 		return !passes(filter.In, source, flow)
 	}
-	if filter := f.filters[f.own[source]]; filter != nil {
+	if filter := f.filters[f.own[source]].Filter; filter != nil {
 		return !passes(filter.Out, destination, flow)
 	}
 	return false

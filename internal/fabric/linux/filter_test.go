@@ -210,3 +210,22 @@ func isSilent(t *testing.T, c net.Conn) {
 		t.Errorf("%d bytes over a connection that is no longer let through", n)
 	}
 }
+
+// Members of the other IP version are reached by a port of their own, which is no way around the filter of the VIP.
+func TestPortsOfMembersAndTheVIP(t *testing.T) {
+	f := newFabric(t)
+	apply(t, f, fabric.Topology{Networks: []fabric.Network{{ID: "red", MTU: 1450}, {ID: "blue", MTU: 1450}}})
+	vip, inside := port("vip", "red", "10.0.0.5/24"), port("inside", "blue", "fd00:b::5/64", "10.0.1.5/24")
+	lb := plug(t, f, "lb", vip, inside)
+	member := plugServer(t, f, "member", port("member", "blue", "fd00:b::9/64", "10.0.1.9/24"))
+	client := plugServer(t, f, "client", port("client", "red", "10.0.0.9/24"))
+	service := serve(t, lb.Net, "10.0.0.5", "lb")
+	wantGreeting(t, dialer(lb.Net), "fd00:b::9", serve(t, member.Net, "fd00:b::9", "member"), "member to fd00:b::5")
+	wantGreeting(t, dialer(client.Net), "10.0.0.5", service, "lb to 10.0.0.9")
+
+	// A neighbour of the member's port that takes it for the way to the VIP.
+	by := port("member", "blue", "fd00:b::9/64", "10.0.1.9/24")
+	by.Gateways = []netip.Addr{netip.MustParseAddr("10.0.1.5")}
+	member = plugServer(t, f, "member", by)
+	isShut(t, dialer(member.Net), "10.0.0.5", service)
+}

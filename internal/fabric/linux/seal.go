@@ -19,7 +19,7 @@ import (
 // breaks its seals first, so that a crash in between leaves none.
 
 // sealVersion goes into each seal: it changes with whatever this program makes of the same ports.
-const sealVersion = "1"
+const sealVersion = "2"
 
 // seal is the alias of the plugs of a namespace that is complete for these ports.
 func (f *Fabric) seal(r role, ports []fabric.Port) (string, error) {
@@ -69,7 +69,7 @@ func (f *Fabric) adopt(r role, id string, ports []fabric.Port, cards []card) (*n
 	}
 	space, err := f.spaces.lookup(r, id)
 	if space != nil {
-		space.filtered = filtersOf(ports)
+		space.filtered = filtersOf(r, ports)
 	}
 	return space, err
 }
