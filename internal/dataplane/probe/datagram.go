@@ -16,7 +16,7 @@ import (
 const maxUnreachableWait = time.Second
 
 // checkUDPConnect fails when a datagram comes back as "port unreachable". Silence is good: few servers answer to what they
-// do not understand.
+// do not understand. But it must not be that of a host that does not exist: the kernel then still asks who it is.
 func checkUDPConnect(ctx context.Context, network dataplane.Net, _ *way, at netip.AddrPort) error {
 	ctx, cancel := context.WithTimeout(ctx, maxUnreachableWait)
 	defer cancel()
@@ -31,5 +31,9 @@ func checkUDPConnect(ctx context.Context, network dataplane.Net, _ *way, at neti
 	if _, err := c.Read(make([]byte, 1)); errors.Is(err, unix.ECONNREFUSED) {
 		return failure("port unreachable: nobody listens on " + at.String())
 	}
-	return nil
+	absent, err := unresolved(network, at.Addr())
+	if err == nil && absent.IsValid() {
+		return failure("nobody has the address " + absent.String())
+	}
+	return err
 }
