@@ -30,7 +30,7 @@ var arrows = map[string][]string{
 		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",
 		"internal/dataplane/tlsconf", "internal/dataplane/h1",
 	},
-	"internal/dataplane/probe": {"internal/dataplane", "internal/dataplane/tlsconf", "internal/dataplane/proxyproto"},
+	"internal/dataplane/probe": {"internal/dataplane", "internal/dataplane/h1", "internal/dataplane/tlsconf", "internal/dataplane/proxyproto"},
 	"internal/dataplane/datagram": {
 		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",
 		"internal/dataplane/loop",

@@ -10,8 +10,13 @@ func speaksTLS(l *lb.Listener) bool {
 	return l.Protocol == lb.TerminatedHTTPS || l.Protocol == lb.Prometheus && len(l.References().Certificates) > 0
 }
 
+// handshake leaves the choice of ciphers to the data plane where nobody has chosen: Octavia's list has none for TLS 1.1 and before.
 func handshake(h lb.Handshake) dataplane.Handshake {
-	return dataplane.Handshake{Versions: h.Versions, Ciphers: h.Ciphers, ALPN: h.ALPNProtocols}
+	compiled := dataplane.Handshake{Versions: h.Versions, ALPN: h.ALPNProtocols}
+	if !h.HasDefaultCiphers() {
+		compiled.Ciphers = h.Ciphers
+	}
+	return compiled
 }
 
 // server is how a listener speaks TLS; false when something that it refers to is missing. Without a default certificate

@@ -9,8 +9,8 @@ type Certificate struct {
 // Handshake is what both sides of TLS can be told.
 type Handshake struct {
 	Versions []string // TLSv1, TLSv1.1, TLSv1.2, TLSv1.3; none: the last two
-	Ciphers  string   // OpenSSL's names with colons between, for versions before 1.3; "": a good choice
-	ALPN     []string // in the order of preference; none: not offered
+	Ciphers  string   // OpenSSL's names with colons between, for versions before 1.3; "": all with forward secrecy that fit the versions
+	ALPN     []string // in any order: HTTP/2 is preferred; none: not offered
 }
 
 // ClientAuth says what becomes of clients without a certificate.

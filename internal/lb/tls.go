@@ -45,6 +45,9 @@ type HandshakeAttrs struct {
 	ALPNProtocols Opt[[]string]
 }
 
+// HasDefaultCiphers says that the ciphers are those that nobody has chosen.
+func (h *Handshake) HasDefaultCiphers() bool { return h.Ciphers == "" || h.Ciphers == defaultCiphers }
+
 // fillIn gives a new object with TLS the defaults of what it does not say.
 func (h *Handshake) fillIn() {
 	if h.Ciphers == "" {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"poise/internal/dataplane"
+	"poise/internal/dataplane/h1"
 )
 
 func TestTCP(t *testing.T) {
@@ -96,7 +97,13 @@ func TestHTTPAnswers(t *testing.T) {
 	for _, test := range []struct{ name, codes, answer, want string }{
 		{"as expected", "200", "HTTP/1.0 200 OK\r\n\r\n", ""},
 		{"without words", "200", "HTTP/1.1 200\r\n\r\n", ""},
-		{"with empty words and a bare line feed", "200", "HTTP/1.1 200 \n", ""},
+		{"with empty words and a bare line feed", "200", "HTTP/1.1 200 \n\n", ""},
+		{"lines that end with LF", "200", "HTTP/1.1 200 OK\nServer: x\n\n", ""},
+		{"others before it", "200", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", ""},
+		{"a status of no class", "999", "HTTP/1.1 999 No\r\n\r\n", ""},
+		{"a later version", "200", "HTTP/1.2 200 OK\r\n\r\n", ""},
+		{"only others", "200", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 50), "answered 100, and no more"},
+		{"fields that the proxy would not take", "200", "HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "the answer is not HTTP: blank in a field's name"},
 		{"200 is the default", "", "HTTP/1.1 200 OK\r\n\r\n", ""},
 		{"one of a list", "200, 202 ,204", "HTTP/1.1 202 Accepted\r\n\r\n", ""},
 		{"within a range", "200-204", "HTTP/1.1 204 No Content\r\n\r\n", ""},
@@ -104,11 +111,11 @@ func TestHTTPAnswers(t *testing.T) {
 		{"redirections are not followed", "200-204", "HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", "answered 302, expected 200-204"},
 		{"no answer", "200", "", "connection closed before an answer"},
 		{"half an answer", "200", "HTTP/1.1 20", "the answer is not HTTP"},
-		{"another protocol", "200", "220 mail ESMTP\r\n", "the answer is not HTTP"},
-		{"a version that cannot be", "200", "HTTP/2 200 OK\r\n", "the answer is not HTTP"},
-		{"four digits", "200", "HTTP/1.1 2000 OK\r\n", "the answer is not HTTP"},
-		{"signs", "200", "HTTP/1.1 +20 OK\r\n", "the answer is not HTTP"},
-		{"a line without end", "200", "HTTP/1.1 200 " + strings.Repeat("x", 2*maxStatusLine), "the answer is not HTTP"},
+		{"another protocol", "200", "220 mail ESMTP\r\n", "the answer is not HTTP: invalid status line"},
+		{"a version that cannot be", "200", "HTTP/2 200 OK\r\n", "the answer is not HTTP: invalid status line"},
+		{"four digits", "200", "HTTP/1.1 2000 OK\r\n", "the answer is not HTTP: invalid status line"},
+		{"signs", "200", "HTTP/1.1 +20 OK\r\n", "the answer is not HTTP: invalid status"},
+		{"a line without end", "200", "HTTP/1.1 200 " + strings.Repeat("x", 2*h1.MaxHead), "the answer is not HTTP: head too long"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			target := serve(t, func(c net.Conn) {
@@ -196,13 +203,13 @@ func TestHTTPRefusesToSendControlCharacters(t *testing.T) {
 	}
 }
 
-func FuzzParseStatus(f *testing.F) {
-	f.Add("HTTP/1.1 200 OK\r")
-	f.Add("HTTP/1.0 99 ")
-	f.Fuzz(func(t *testing.T, line string) {
-		status, err := parseStatus([]byte(line))
-		if err == nil && (status < 100 || status > 999 || !strings.HasPrefix(line, "HTTP/1.")) {
-			t.Errorf("%q is taken for %d", line, status)
+func FuzzReadStatus(f *testing.F) {
+	f.Add("HTTP/1.1 200 OK\r\n\r\n")
+	f.Add("HTTP/1.1 100 \n\nHTTP/1.0 299\r\nA: b\n\r\n")
+	f.Fuzz(func(t *testing.T, answer string) {
+		status, err := readStatus(strings.NewReader(answer), "GET")
+		if err == nil && (status < 200 || status > 999 || !strings.HasPrefix(answer, "HTTP/1.")) {
+			t.Errorf("%q is taken for %d", answer, status)
 		}
 	})
 }

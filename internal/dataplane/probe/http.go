@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,13 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"poise/internal/dataplane"
+	"poise/internal/dataplane/h1"
 )
 
 const (
 	defaultPath  = "/"
 	defaultCodes = "200"
-	// maxStatusLine is how many bytes of an answer are read to find the end of its first line.
-	maxStatusLine = 1024
+	// maxInterim answers (1xx) may come before the one that counts.
+	maxInterim = 32
 )
 
 // checkHTTP succeeds when a request is answered with an expected status. Redirections are not followed.
@@ -32,7 +32,7 @@ func checkHTTP(ctx context.Context, network dataplane.Net, w *way, at netip.Addr
 	return ask(c, &w.monitor, at)
 }
 
-// ask sends the request and judges the answer's first line; what follows it is not read.
+// ask sends the request and judges the head of the answer; its body is not read.
 func ask(c io.ReadWriter, m *dataplane.Monitor, at netip.AddrPort) error {
 	r, err := request(m, at)
 	if err != nil {
@@ -41,7 +41,7 @@ func ask(c io.ReadWriter, m *dataplane.Monitor, at netip.AddrPort) error {
 	if _, err := io.WriteString(c, r); err != nil {
 		return brokenOff(err)
 	}
-	status, err := readStatus(c)
+	status, err := readStatus(c, method(m))
 	if err != nil {
 		return brokenOff(err)
 	}
@@ -73,10 +73,7 @@ func codes(m *dataplane.Monitor) string {
 
 // request is what an HTTP check sends: HTTP/1.0 without any header, unless the monitor says otherwise.
 func request(m *dataplane.Monitor, at netip.AddrPort) (string, error) {
-	method, path, version := m.Method, m.Path, m.HTTPVersion
-	if method == "" {
-		method = "GET"
-	}
+	method, path, version := method(m), m.Path, m.HTTPVersion
 	if path == "" {
 		path = defaultPath
 	}
@@ -96,6 +93,13 @@ func request(m *dataplane.Monitor, at netip.AddrPort) (string, error) {
 	return line + "Host: " + host + "\r\nConnection: close\r\n\r\n", nil
 }
 
+func method(m *dataplane.Monitor) string {
+	if m.Method == "" {
+		return "GET"
+	}
+	return m.Method
+}
+
 // hostOf is the value of the Host header.
 func hostOf(m *dataplane.Monitor, at netip.AddrPort) string {
 	if m.Host != "" {
@@ -104,18 +108,31 @@ func hostOf(m *dataplane.Monitor, at netip.AddrPort) string {
 	return at.String()
 }
 
-// readStatus reads the first line of an answer: HTTP/1.x, a status of three digits, and words that nobody needs
-// (RFC 9112, section 4).
-func readStatus(r io.Reader) (int, error) {
-	buffer := make([]byte, 0, maxStatusLine)
-	for {
-		n, err := r.Read(buffer[len(buffer):cap(buffer)])
-		buffer = buffer[:len(buffer)+n]
-		line, _, whole := bytes.Cut(buffer, []byte("\n"))
+// readStatus reads the head of an answer as the proxy reads it, so that both have one opinion, and passes over those that come
+// before the one that counts (1xx).
+func readStatus(r io.Reader, method string) (int, error) {
+	buffer := make([]byte, 0, h1.MaxHead)
+	var head h1.Head
+	for interim := 0; ; {
+		n, err := head.ParseResponse(buffer, method)
 		switch {
-		case whole:
-			return parseStatus(line)
-		case errors.Is(err, io.EOF) && len(buffer) > 0, len(buffer) == cap(buffer):
+		case err != nil:
+			return 0, failure(fmt.Sprintf("%s: %s", errNotHTTP, err))
+		case n > 0 && head.Status >= 200:
+			return head.Status, nil
+		case n > 0 && head.Status == 101 || interim == maxInterim:
+			return 0, failure(fmt.Sprintf("answered %d, and no more", head.Status))
+		case n > 0:
+			interim++
+			buffer = buffer[:copy(buffer, buffer[n:])]
+			head.Reset()
+			continue
+		}
+		m, err := r.Read(buffer[len(buffer):cap(buffer)])
+		buffer = buffer[:len(buffer)+m]
+		switch {
+		case m > 0:
+		case errors.Is(err, io.EOF) && len(buffer) > 0:
 			return 0, errNotHTTP
 		case err != nil:
 			return 0, err
@@ -124,20 +141,6 @@ func readStatus(r io.Reader) (int, error) {
 }
 
 const errNotHTTP = failure("the answer is not HTTP")
-
-func parseStatus(line []byte) (int, error) {
-	text := strings.TrimSuffix(string(line), "\r")
-	rest, found := strings.CutPrefix(text, "HTTP/1.")
-	if !found || len(rest) < len("1 200") || rest[0] != '0' && rest[0] != '1' || rest[1] != ' ' {
-		return 0, errNotHTTP
-	}
-	digits, words := rest[2:5], rest[5:]
-	status, err := strconv.ParseUint(digits, 10, 16)
-	if err != nil || status < 100 || words != "" && words[0] != ' ' {
-		return 0, errNotHTTP
-	}
-	return int(status), nil
-}
 
 // expects says whether a status is in a list like "200", "200,202" or "200-204"; blanks do not matter.
 func expects(codes string, status int) bool {

@@ -119,6 +119,31 @@ func parseCiphers(list string, lowestVersion uint16) ([]uint16, error) {
 	return chosen, nil
 }
 
+// defaultSuites are those with forward secrecy that fit the versions: those with authenticated encryption, and where versions
+// before 1.2 are allowed, which know none, those with CBC and SHA-1.
+func defaultSuites(v versions) (chosen []uint16) {
+	for _, s := range suites {
+		if slices.Contains(s.kinds, "AEAD") || v.lowest() < tls.VersionTLS12 && slices.Contains(s.kinds, "SHA1") {
+			chosen = append(chosen, s.id)
+		}
+	}
+	return chosen
+}
+
+// checkSuites refuses suites of which none fits any of the versions: every handshake would fail.
+func (v versions) checkSuites(chosen []uint16, list string) error {
+	if chosen == nil || v.highest() >= tls.VersionTLS13 {
+		return nil
+	}
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		if slices.Contains(chosen, s.ID) && slices.ContainsFunc(v, func(one uint16) bool { return slices.Contains(s.SupportedVersions, one) }) {
+			return nil
+		}
+	}
+	return fmt.Errorf("none of the ciphers %q is there in %s; those with CBC are, such as ECDHE-RSA-AES128-SHA and "+
+		"ECDHE-ECDSA-AES128-SHA", list, versionName(v.highest()))
+}
+
 // cipherName is OpenSSL's; the suites of TLS 1.3 have their IANA names there.
 func cipherName(id uint16) string {
 	for _, s := range suites {

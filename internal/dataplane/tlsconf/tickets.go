@@ -13,12 +13,19 @@ import (
 	"poise/internal/dataplane"
 )
 
-const (
-	// ticketKeyPeriod is how long one key encrypts tickets: whoever steals it reads no more than that.
-	ticketKeyPeriod = time.Hour
-	// ticketLifetime is how long tickets are accepted; crypto/tls itself forgets sessions after 7 days.
-	ticketLifetime = 12 * time.Hour
+// ticketTerm is how long the key of tickets is used, and how long they are accepted.
+type ticketTerm struct{ period, lifetime time.Duration }
 
+var (
+	// oldTerm is that of tickets before TLS 1.3. Whoever steals a key can read the connections that began with its tickets, or made
+	// them, so that it is used for an hour only.
+	oldTerm = ticketTerm{time.Hour, 12 * time.Hour}
+	// newTerm is that of TLS 1.3. A ticket says there how long it is good; crypto/tls says 7 days, which nobody can change.
+	// A stolen key opens no recorded connection, as each has exchanged keys of its own.
+	newTerm = ticketTerm{12 * time.Hour, 7 * 24 * time.Hour}
+)
+
+const (
 	ticketKeySize   = 32 // AES-256
 	ticketNameSize  = 8  // says which key encrypted a ticket
 	ticketNonceSize = 12
@@ -35,16 +42,21 @@ type ticketKey struct {
 	name    [ticketNameSize]byte
 	aead    cipher.AEAD
 	created time.Time
+	term    ticketTerm
 }
 
 // use has config make and accept tickets that are good for this client authentication only.
 func (t *TicketKeys) use(config *tls.Config, authentication digest) {
-	config.WrapSession = func(_ tls.ConnectionState, session *tls.SessionState) ([]byte, error) {
+	config.WrapSession = func(connection tls.ConnectionState, session *tls.SessionState) ([]byte, error) {
 		state, err := session.Bytes()
 		if err != nil {
 			return nil, err
 		}
-		return t.newest(time.Now()).seal(state, authentication), nil
+		term := oldTerm
+		if connection.Version >= tls.VersionTLS13 {
+			term = newTerm
+		}
+		return t.newest(time.Now(), term).seal(state, authentication), nil
 	}
 	config.UnwrapSession = func(ticket []byte, _ tls.ConnectionState) (*tls.SessionState, error) {
 		state := t.open(ticket, authentication, time.Now())
@@ -69,19 +81,22 @@ func authenticationID(c *dataplane.ServerTLS) digest {
 }
 
 // newest is the key for tickets that are made now.
-func (t *TicketKeys) newest(now time.Time) *ticketKey {
+func (t *TicketKeys) newest(now time.Time, term ticketTerm) *ticketKey {
+	isInUse := func(k *ticketKey) bool { return k.term == term && now.Sub(k.created) < term.period }
 	t.mu.RLock()
-	if len(t.keys) > 0 && now.Sub(t.keys[0].created) < ticketKeyPeriod {
+	i := slices.IndexFunc(t.keys, isInUse)
+	if i >= 0 {
 		defer t.mu.RUnlock()
-		return t.keys[0]
+		return t.keys[i]
 	}
 	t.mu.RUnlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.keys) == 0 || now.Sub(t.keys[0].created) >= ticketKeyPeriod {
-		t.keys = slices.DeleteFunc(t.keys, func(k *ticketKey) bool { return k.expired(now) })
-		t.keys = slices.Insert(t.keys, 0, newTicketKey(now))
+	if i = slices.IndexFunc(t.keys, isInUse); i >= 0 {
+		return t.keys[i]
 	}
+	t.keys = slices.DeleteFunc(t.keys, func(k *ticketKey) bool { return k.expired(now) })
+	t.keys = slices.Insert(t.keys, 0, newTicketKey(now, term))
 	return t.keys[0]
 }
 
@@ -100,8 +115,8 @@ func (t *TicketKeys) open(ticket []byte, authentication digest, now time.Time) [
 	return nil
 }
 
-func newTicketKey(now time.Time) *ticketKey {
-	k := &ticketKey{created: now}
+func newTicketKey(now time.Time, term ticketTerm) *ticketKey {
+	k := &ticketKey{created: now, term: term}
 	var secret [ticketKeySize]byte
 	_, _ = rand.Read(secret[:]) // never fails
 	_, _ = rand.Read(k.name[:])
@@ -117,7 +132,7 @@ func newTicketKey(now time.Time) *ticketKey {
 
 // expired counts from the moment in which the key's last ticket was made.
 func (k *ticketKey) expired(now time.Time) bool {
-	return now.Sub(k.created) >= ticketKeyPeriod+ticketLifetime
+	return now.Sub(k.created) >= k.term.period+k.term.lifetime
 }
 
 // seal makes a ticket: the key's name, a nonce, and the state with its tag.

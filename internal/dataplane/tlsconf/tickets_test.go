@@ -104,38 +104,46 @@ func TestTicketsOfOtherListeners(t *testing.T) {
 	}
 }
 
+// TestTicketKeysChange has tickets of each version last as long as they should: those of TLS 1.3 for the 7 days that they say.
 func TestTicketKeysChange(t *testing.T) {
 	pair := testpki.NewAuthority(t, "ca").Issue(t, "www", func(c *x509.Certificate) {
 		c.NotBefore, c.NotAfter = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), time.Now().Add(time.Hour)
 	})
-	synctest.Test(t, func(t *testing.T) {
-		var keys TicketKeys
-		server, err := Server(serverTLS(t, pair), &keys)
-		if err != nil {
-			t.Fatal(err)
-		}
-		old := visitor(tls.VersionTLS13, testpki.Pair{})
-		resumes(t, server, old)
-		for range 5 {
-			time.Sleep(ticketKeyPeriod) // of the test's own time
-			resumes(t, server, visitor(tls.VersionTLS13, testpki.Pair{}))
-		}
-		if len(keys.keys) != 6 {
-			t.Errorf("%d keys", len(keys.keys))
-		}
-		ticket := old.Clone()
-		ticket.ClientSessionCache = frozen{old.ClientSessionCache}
-		if !resumes(t, server, ticket) {
-			t.Error("a ticket of five periods ago is not good any more")
-		}
-		time.Sleep(ticketLifetime)
-		if resumes(t, server, ticket) {
-			t.Error("a ticket is good for ever")
-		}
-		if time.Sleep(ticketLifetime + ticketKeyPeriod); resumes(t, server, ticket) || len(keys.keys) != 1 {
-			t.Errorf("%d keys are kept", len(keys.keys))
-		}
-	})
+	for version, term := range map[uint16]ticketTerm{tls.VersionTLS12: {time.Hour, 12 * time.Hour}, tls.VersionTLS13: {12 * time.Hour, 168 * time.Hour}} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { testTicketKeysChange(t, pair, version, term) })
+		})
+	}
+}
+
+func testTicketKeysChange(t *testing.T, pair testpki.Pair, version uint16, term ticketTerm) {
+	var keys TicketKeys
+	server, err := Server(serverTLS(t, pair), &keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := visitor(version, testpki.Pair{})
+	resumes(t, server, old)
+	for range 5 {
+		time.Sleep(term.period) // of the test's own time
+		resumes(t, server, visitor(version, testpki.Pair{}))
+	}
+	if len(keys.keys) != 6 {
+		t.Errorf("%d keys", len(keys.keys))
+	}
+	ticket := old.Clone()
+	ticket.ClientSessionCache = frozen{old.ClientSessionCache}
+	time.Sleep(term.lifetime - 5*term.period - time.Second)
+	if !resumes(t, server, ticket) {
+		t.Error("a ticket is not good to the end of its time")
+	}
+	time.Sleep(term.period + time.Second)
+	if resumes(t, server, ticket) {
+		t.Error("a ticket is good for ever")
+	}
+	if time.Sleep(term.lifetime + term.period); resumes(t, server, ticket) || len(keys.keys) != 1 {
+		t.Errorf("%d keys are kept", len(keys.keys))
+	}
 }
 
 // frozen keeps the ticket that it has.
@@ -146,7 +154,7 @@ func (frozen) Put(string, *tls.ClientSessionState) {}
 func TestForgedTickets(t *testing.T) {
 	var keys TicketKeys
 	now := time.Now()
-	ticket := keys.newest(now).seal([]byte("state"), digest{})
+	ticket := keys.newest(now, newTerm).seal([]byte("state"), digest{})
 	if string(keys.open(ticket, digest{}, now)) != "state" {
 		t.Fatal("a ticket is not good")
 	}

@@ -7,9 +7,11 @@
 package tlsconf
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 
 	"poise/internal/dataplane"
 )
@@ -71,6 +73,16 @@ func authenticateClients(config *tls.Config, c *dataplane.ServerTLS) error {
 	return nil
 }
 
+// preferred are the protocols of ALPN, HTTP/2 first and the others newest first: the API has a set of them, whose order means nothing.
+func preferred(protocols []string) []string {
+	order := []string{"h2", "http/1.1", "http/1.0"}
+	sorted := slices.Clone(protocols)
+	slices.SortStableFunc(sorted, func(a, b string) int {
+		return cmp.Compare(uint(slices.Index(order, a)), uint(slices.Index(order, b)))
+	})
+	return sorted
+}
+
 // newConfig is what both sides have in common.
 func newConfig(c *dataplane.Handshake) (*tls.Config, versions, error) {
 	versions, err := newVersions(c.Versions)
@@ -81,11 +93,17 @@ func newConfig(c *dataplane.Handshake) (*tls.Config, versions, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if c.Ciphers == "" && versions.lowest() < tls.VersionTLS13 {
+		suites = defaultSuites(versions)
+	}
+	if err := versions.checkSuites(suites, c.Ciphers); err != nil {
+		return nil, nil, err
+	}
 	return &tls.Config{
 		MinVersion:   versions.lowest(),
 		MaxVersion:   versions.highest(),
 		CipherSuites: suites,
-		NextProtos:   c.ALPN,
+		NextProtos:   preferred(c.ALPN),
 		// Small records at the start of a flow help browsers to paint early, and cost everybody else: HAProxy does not make them.
 		DynamicRecordSizingDisabled: true,
 	}, versions, nil

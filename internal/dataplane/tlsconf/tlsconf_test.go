@@ -171,7 +171,7 @@ func TestMissingLists(t *testing.T) {
 
 func TestProtocols(t *testing.T) {
 	c := serverTLS(t, testpki.NewAuthority(t, "ca").Issue(t, "www"))
-	c.ALPN = []string{"h2", "http/1.1", "http/1.0"}
+	c.ALPN = []string{"http/1.0", "http/1.1", "h2"} // a set: its order means nothing
 	server := newServer(t, c)
 	for offered, want := range map[string]string{
 		"": "", "h2": "h2", "http/1.1": "http/1.1", "http/1.0": "http/1.0", "http/1.0 h2": "h2", "http/1.0 http/1.1": "http/1.1",
@@ -194,7 +194,7 @@ func TestHTTP2WithOldCiphers(t *testing.T) {
 	}{
 		{"", "", &tls.Config{}, "h2"},
 		{"", "", &tls.Config{MaxVersion: tls.VersionTLS12}, "h2"},
-		{"", "", &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}, "http/1.1"},
+		{"DEFAULT", "", &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}, "http/1.1"},
 		{"ECDHE-ECDSA-AES128-SHA", "", &tls.Config{MaxVersion: tls.VersionTLS12}, "http/1.1"},
 		{"ECDHE-ECDSA-AES128-SHA", "", &tls.Config{}, "h2"},
 		{"", "TLSv1.1 TLSv1.3", &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}, "http/1.1"},
@@ -206,6 +206,28 @@ func TestHTTP2WithOldCiphers(t *testing.T) {
 		if err != nil || told.NegotiatedProtocol != test.want {
 			t.Errorf("%q, %q, client up to %x: %q, %v", test.ciphers, test.versions, test.client.MaxVersion, told.NegotiatedProtocol, err)
 		}
+	}
+}
+
+// TestOldVersions has the ciphers that nobody chose fit each version, and refuses a list that fits none.
+func TestOldVersions(t *testing.T) {
+	c := serverTLS(t, testpki.NewAuthority(t, "ca").Issue(t, "www"))
+	for _, name := range []string{"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"} {
+		c.Versions, c.Ciphers = []string{name}, ""
+		version := versionNames[name]
+		seen, _, err := meet(t, newServer(t, c), &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10})
+		if err != nil || seen.Version != version {
+			t.Errorf("%s: %x, %v", name, seen.Version, err)
+		}
+		c.Ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256:AES128-GCM-SHA256"
+		_, err = Server(c, &TicketKeys{})
+		if want := version < tls.VersionTLS12; (err != nil) != want || want && !strings.Contains(err.Error(), "is there in "+name) {
+			t.Errorf("%s with ciphers of TLS 1.2: %v", name, err)
+		}
+	}
+	c.Versions, c.Ciphers = []string{"TLSv1.2"}, ""
+	if config := newServer(t, c); len(config.CipherSuites) != 6 {
+		t.Errorf("%d suites for TLS 1.2", len(config.CipherSuites))
 	}
 }
 
