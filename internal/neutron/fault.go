@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"poise/internal/rest"
 )
@@ -60,6 +61,23 @@ var kinds = map[int]string{
 	http.StatusRequestEntityTooLarge: "HTTPRequestEntityTooLarge", http.StatusServiceUnavailable: "HTTPServiceUnavailable",
 }
 
+// notOffered are the parts of Neutron that clients look for most and that there are not, by the first segment of their paths.
+var notOffered = map[string]string{
+	"trunks": "Trunks", "rbac-policies": "RBAC policies", "address-groups": "Address groups", "address-scopes": "Address scopes",
+	"segments": "Segments", "network-ip-availabilities": "Network IP availabilities", "metering": "Metering", "flavors": "Flavors",
+	"service-profiles": "Service profiles", "auto-allocated-topology": "Auto-allocated topologies", "log": "Logs of packets",
+	"local-ips": "Local IPs", "ndp-proxies": "NDP proxies", "conntrack-helpers": "Helpers of connection tracking",
+}
+
+// missingRoute says what is not offered, where that is known.
+func missingRoute(path string) string {
+	segment, _, _ := strings.Cut(strings.TrimPrefix(path, "/v2.0/"), "/")
+	if what, known := notOffered[strings.ReplaceAll(segment, "_", "-")]; known {
+		return what + " are not offered here. /v2.0/extensions lists what is."
+	}
+	return "The resource could not be found."
+}
+
 // fault writes err as Neutron's JSON. What is not a refusal is logged, and its detail stays in the log.
 func (s *Service) fault(w http.ResponseWriter, r *http.Request, err error) {
 	var refused *refusal
@@ -67,7 +85,7 @@ func (s *Service) fault(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &refused):
 	case errors.Is(err, rest.ErrNoRoute):
-		refused = &refusal{http.StatusNotFound, "HTTPNotFound", "The resource could not be found."}
+		refused = &refusal{http.StatusNotFound, "HTTPNotFound", missingRoute(r.URL.Path)}
 	case errors.Is(err, rest.ErrMethod):
 		refused = &refusal{http.StatusMethodNotAllowed, "HTTPMethodNotAllowed", "The method is not allowed for this resource."}
 	case isCommon:

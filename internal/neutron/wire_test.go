@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -449,7 +450,10 @@ func TestExtensionsAreThere(t *testing.T) {
 			if listed[alias] {
 				t.Errorf("%s is listed, and not offered", alias)
 			}
-			c.refused(alice, "GET", "/v2.0/"+path, nil, 404, "HTTPNotFound")
+			status, answer := c.call(alice, "GET", "/v2.0/"+path, nil)
+			if message := fmt.Sprint(answer["NeutronError"].(object)["message"]); status != 404 || !strings.Contains(message, "are not offered here") {
+				t.Errorf("%s: %d %s", path, status, message)
+			}
 		}
 	})
 }

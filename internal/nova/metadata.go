@@ -18,7 +18,9 @@ func (s *Service) serveMetadata(w http.ResponseWriter, r *http.Request) error {
 
 // serveMetadataChange adds to the metadata (POST) or replaces them (PUT).
 func (s *Service) serveMetadataChange(w http.ResponseWriter, r *http.Request) error {
-	var body struct{ Metadata map[string]string }
+	var body struct {
+		Metadata map[string]string `json:"metadata"`
+	}
 	if err := readJSON(w, r, &body); err != nil {
 		return err
 	}
@@ -55,7 +57,9 @@ func (s *Service) serveMetadataItem(w http.ResponseWriter, r *http.Request) erro
 var errItem = notFound("Metadata item was not found")
 
 func (s *Service) serveMetadataItemChange(w http.ResponseWriter, r *http.Request) error {
-	var body struct{ Meta map[string]string }
+	var body struct {
+		Meta map[string]string `json:"meta"`
+	}
 	if err := readJSON(w, r, &body); err != nil {
 		return err
 	}

@@ -390,3 +390,79 @@ func TestOpenStackClientShowsServers(t *testing.T) {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }
+
+// Clients hear of what is wrong in the words of their request, never in those of the program.
+func TestFaultsNameWhatIsWrong(t *testing.T) {
+	c := start(t, databasetest.SQLite(t), loopback.New(nil))
+	network := c.network("127.64.0.0/24")
+	path, _ := c.server("srv-1", network, nil)
+	with := func(name string, value any) object {
+		wanted := object{"name": "x", "networks": []object{{"uuid": network}}}
+		wanted[name] = value
+		return object{"server": wanted}
+	}
+	for _, one := range []struct {
+		method, path string
+		body         any
+		want         string
+	}{
+		{"POST", "/compute/v2.1/servers", with("networks", "auto"), "Invalid input for field/attribute server.networks. It must not be a string."},
+		{"POST", "/compute/v2.1/servers", with("networks", []object{{"fixed_ip": 5}}), "Invalid input for field/attribute server.networks.fixed_ip. It must not be a number."},
+		{"POST", "/compute/v2.1/servers", with("networks", []object{{"uuid": network, "fixed_ip": "x"}}), "Invalid input for field/attribute networks[0].fixed_ip. 'x' is not an IP address."},
+		{"POST", "/compute/v2.1/servers", with("metadata", []string{"a"}), "Invalid input for field/attribute server.metadata. It must not be a array."},
+		{"POST", "/compute/v2.1/servers", with("imageRef", "none"), "Image none could not be found."},
+		{"POST", "/compute/v2.1/servers", with("flavorRef", "huge"), "Flavor huge could not be found."},
+		{"POST", "/compute/v2.1/servers", []string{}, "The request body must be an object, not a array."},
+		{"POST", path + "/action", "start", "The request body must be an object, not a string."},
+		{"POST", path + "/metadata", object{"metadata": object{"a": 1}}, "Invalid input for field/attribute metadata. It must not be a number."},
+		{"PUT", path + "/metadata/a", object{"meta": "b"}, "Invalid input for field/attribute meta. It must not be a string."},
+	} {
+		status, answer := c.call(one.method, one.path, one.body)
+		fault, _ := answer["badRequest"].(object)
+		if status != http.StatusBadRequest || fault["message"] != one.want {
+			t.Errorf("%s %s %v: %d %v, want %s", one.method, one.path, one.body, status, answer, one.want)
+		}
+	}
+}
+
+// There is an image to make servers of, as clients look one up.
+func TestOpenStackClientMakesServer(t *testing.T) {
+	c := start(t, databasetest.SQLite(t), loopback.New(nil))
+	network := c.network("127.64.0.0/24")
+	got := c.openstack("admin",
+		"image list -f value -c Name -c Status",
+		"image show greeter -f value -c visibility",
+		"server create --image greeter --flavor lab.tiny --network "+network+" --wait srv-9 -f value -c status",
+		"server list -f value -c Name -c Image -c Flavor",
+	)
+	for _, want := range []string{"greeter active", "public", "ACTIVE", "srv-9 greeter lab.tiny"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in:\n%s", want, got)
+		}
+	}
+}
+
+// The quotas of the network, by the real client.
+func TestOpenStackClientQuotas(t *testing.T) {
+	c := start(t, databasetest.SQLite(t), loopback.New(nil))
+	got := c.openstack("admin",
+		"quota set --networks 1 --floating-ips 7 --ports -1 admin",
+		"quota show -f value -c networks -c floating-ips -c ports -c routers admin",
+		"quota show --default -f value -c networks admin",
+		"quota list --network -f value -c Networks -c Ports",
+		"quota list --network --detail -f value -c Resource -c Limit",
+		"network create one -f value -c name",
+		"network create two",
+		"quota set --networks 0 admin",
+		"quota set --networks 0 --force admin",
+	)
+	t.Log(got)
+	for _, want := range []string{
+		"7\n1\n-1\n10\n", "100\n", "1 -1\n", "networks 1\n", "one\n", "Quota exceeded for resources: ['network'].",
+		"Quota limit 0 for network must be greater than or equal to already used 1",
+	} {
+		if !strings.Contains(strings.ReplaceAll(got, "(openstack) ", ""), want) {
+			t.Errorf("%q is missing in:\n%s", want, got)
+		}
+	}
+}

@@ -36,6 +36,8 @@ func (s *Service) routes() []rest.Route {
 		{Method: http.MethodGet, Pattern: "/v2.1/servers/{id}/metadata/{key}", Handler: s.serveMetadataItem},
 		{Method: http.MethodPut, Pattern: "/v2.1/servers/{id}/metadata/{key}", Handler: adminOnly(s.serveMetadataItemChange)},
 		{Method: http.MethodDelete, Pattern: "/v2.1/servers/{id}/metadata/{key}", Handler: adminOnly(s.serveMetadataItemDelete)},
+		{Method: http.MethodGet, Pattern: "/v2.1/os-quota-sets/{project}", Handler: s.serveQuota},
+		{Method: http.MethodGet, Pattern: "/v2.1/os-quota-sets/{project}/defaults", Handler: s.serveQuota},
 		{Method: http.MethodGet, Pattern: "/v2.1/flavors", Handler: s.serveFlavors},
 		{Method: http.MethodGet, Pattern: "/v2.1/flavors/detail", Handler: s.serveFlavors},
 		{Method: http.MethodGet, Pattern: "/v2.1/flavors/{id}", Handler: s.serveFlavor},
@@ -58,10 +60,22 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	if err != nil {
 		return fmt.Errorf("request body: %w", err)
 	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		return badRequest("Malformed request body: %v", err)
+	return decode(raw, into)
+}
+
+// decode says what is wrong in the words of the request: which attribute, and what it is that it should not be.
+func decode(raw []byte, into any) error {
+	err := json.Unmarshal(raw, into)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &wrong):
+		return badRequest("The request body is not JSON.")
+	case wrong.Field == "":
+		return badRequest("The request body must be an object, not a %s.", wrong.Value)
 	}
-	return nil
+	return badRequest("Invalid input for field/attribute %s. It must not be a %s.", wrong.Field, wrong.Value)
 }
 
 func (s *Service) serveBrief(w http.ResponseWriter, r *http.Request) error {
@@ -142,15 +156,39 @@ func (s *Service) serveShow(w http.ResponseWriter, r *http.Request) error {
 type newServer struct {
 	Name     string            `json:"name"`
 	Metadata map[string]string `json:"metadata"`
+	Image    string            `json:"imageRef"`
+	Flavor   string            `json:"flavorRef"`
 	Networks []struct {
-		Port    string     `json:"port"`
-		Network string     `json:"uuid"`
-		FixedIP netip.Addr `json:"fixed_ip"`
+		Port    string `json:"port"`
+		Network string `json:"uuid"`
+		FixedIP string `json:"fixed_ip"`
 	} `json:"networks"`
 }
 
+// check refuses an image or a flavor that is not there; both may be left out, as there is one of each.
+func (n newServer) check() error {
+	switch {
+	case !nameForm.MatchString(n.Name):
+		return badRequest("name must consist of a-z, 0-9 and -, at most 63 characters, not '%s'", n.Name)
+	case n.Image != "" && n.Image != imageID:
+		return badRequest("Image %s could not be found.", n.Image)
+	case n.Flavor != "" && n.Flavor != flavorID && !strings.HasSuffix(n.Flavor, "/flavors/"+flavorID):
+		return badRequest("Flavor %s could not be found.", n.Flavor)
+	case len(n.Networks) == 0:
+		return badRequest("networks must name at least one port or network")
+	}
+	for i, one := range n.Networks {
+		if _, err := netip.ParseAddr(one.FixedIP); err != nil && one.FixedIP != "" {
+			return badRequest("Invalid input for field/attribute networks[%d].fixed_ip. '%s' is not an IP address.", i, one.FixedIP)
+		}
+	}
+	return checkMetadata(n.Metadata)
+}
+
 func (s *Service) serveCreate(w http.ResponseWriter, r *http.Request) error {
-	var body struct{ Server newServer }
+	var body struct {
+		Server newServer `json:"server"`
+	}
 	if err := readJSON(w, r, &body); err != nil {
 		return err
 	}
@@ -167,14 +205,8 @@ func (s *Service) serveCreate(w http.ResponseWriter, r *http.Request) error {
 // create writes the server down before it takes ports, so that after a crash they can be found and given back; until
 // it has them it counts as stopped.
 func (s *Service) create(ctx context.Context, caller rest.Caller, wanted newServer) (id string, err error) {
-	if !nameForm.MatchString(wanted.Name) {
-		return "", badRequest("name must consist of a-z, 0-9 and -, at most 63 characters, not '%s'", wanted.Name)
-	}
-	if err := checkMetadata(wanted.Metadata); err != nil {
+	if err := wanted.check(); err != nil {
 		return "", err
-	}
-	if len(wanted.Networks) == 0 {
-		return "", badRequest("networks must name at least one port or network")
 	}
 	row := &server{
 		ID: uuid.NewString(), ProjectID: caller.ProjectID, UserID: caller.UserID, Name: wanted.Name, Stopped: true,
@@ -207,8 +239,9 @@ func (s *Service) connect(ctx context.Context, caller rest.Caller, row *server, 
 				row.ProjectID = project
 			}
 		} else {
+			address, _ := netip.ParseAddr(one.FixedIP) // checked; "" leaves the choice to the network
 			var err error
-			port, err = s.network.MakeServerPort(ctx, caller, row.ID, row.ProjectID, one.Network, one.FixedIP)
+			port, err = s.network.MakeServerPort(ctx, caller, row.ID, row.ProjectID, one.Network, address)
 			if err != nil {
 				return err
 			}

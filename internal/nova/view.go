@@ -50,7 +50,7 @@ func (s *Service) view(ctx context.Context, caller rest.Caller, row *server) (ob
 	}
 	v := object{
 		"id": row.ID, "name": row.Name, "status": s.status(row), "tenant_id": row.ProjectID, "user_id": row.UserID,
-		"metadata": row.Metadata, "created": row.CreatedAt, "updated": row.UpdatedAt, "addresses": addresses, "image": "",
+		"metadata": row.Metadata, "created": row.CreatedAt, "updated": row.UpdatedAt, "addresses": addresses, "image": object{"id": imageID, "links": s.links("images", imageID)},
 		"flavor":   object{"id": flavorID, "links": s.links("flavors", flavorID)},
 		"key_name": nil, "hostId": "", "accessIPv4": "", "accessIPv6": "", "progress": 0, "config_drive": "",
 		"links": s.links("servers", row.ID), "OS-DCF:diskConfig": "MANUAL", "OS-EXT-AZ:availability_zone": "nova",
