@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/uptrace/bun"
@@ -133,7 +134,7 @@ func (c *change) ownRouter(ctx context.Context, id, rule string) (*router, error
 // setGateway gives the router the leg on an external network that is wanted, or none.
 func (c *change) setGateway(ctx context.Context, r *router, wanted wantedGateway) error {
 	r.EnableSNAT = wanted.SNAT == nil || *wanted.SNAT
-	if wanted.NetworkID != "" && wanted.NetworkID == r.GatewayNetworkID && len(wanted.FixedIPs) == 0 {
+	if wanted.NetworkID != "" && wanted.NetworkID == r.GatewayNetworkID && !wanted.moves(r.gateway()) {
 		return nil
 	}
 	if err := c.clearGateway(ctx, r); err != nil || wanted.NetworkID == "" {
@@ -157,6 +158,27 @@ func (c *change) setGateway(ctx context.Context, r *router, wanted wantedGateway
 	r.GatewayNetworkID = n.ID
 	r.Legs = append(r.Legs, leg)
 	return nil
+}
+
+// moves tells whether the leg would get other addresses. As in Neutron it does not when the entries name just its subnets and,
+// where they name addresses, just those.
+func (w wantedGateway) moves(leg *port) bool {
+	if leg == nil || len(w.FixedIPs) == 0 {
+		return false
+	}
+	subnets, addresses, hasSubnets, hasAddresses := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, a := range leg.Addresses {
+		hasSubnets[a.SubnetID], hasAddresses[a.Address] = true, true
+	}
+	for _, one := range w.FixedIPs {
+		if one.SubnetID != "" {
+			subnets[one.SubnetID] = true
+		}
+		if one.Address != "" {
+			addresses[one.Address] = true
+		}
+	}
+	return !maps.Equal(subnets, hasSubnets) || !maps.Equal(addresses, hasAddresses)
 }
 
 func (c *change) clearGateway(ctx context.Context, r *router) error {

@@ -457,3 +457,34 @@ func TestExtensionsAreThere(t *testing.T) {
 		}
 	})
 }
+
+// TestGatewayStaysWhereItIs has a router keep its external address, and with it its floating IPs, when a client writes back what
+// it has read.
+func TestGatewayStaysWhereItIs(t *testing.T) {
+	onEach(t, func(t *testing.T, c *cloud) {
+		outside := c.network(root, object{"router:external": true})
+		c.subnet(root, outside, "198.51.100.0/24")
+		inside := c.network(alice, nil)
+		subnet := c.subnet(alice, inside, "10.0.0.0/24")
+		router := c.must(alice, "POST", "/v2.0/routers", object{"router": object{"external_gateway_info": object{"network_id": outside["id"]}}})
+		path := "/v2.0/routers/" + id(router)
+		c.must(alice, "PUT", path+"/add_router_interface", object{"subnet_id": subnet["id"]})
+		port := c.port(alice, inside, nil)
+		c.must(alice, "POST", "/v2.0/floatingips", object{"floatingip": object{"floating_network_id": outside["id"], "port_id": port["id"]}})
+
+		gateway := router["external_gateway_info"].(object)
+		had := gateway["external_fixed_ips"].([]any)
+		also := object{"subnet_id": had[0].(object)["subnet_id"]}
+		for _, fixed := range [][]any{had, append(slices.Clone(had), also)} {
+			now := c.must(root, "PUT", path, object{"router": object{"external_gateway_info": object{
+				"network_id": outside["id"], "enable_snat": true, "external_fixed_ips": fixed,
+			}}})
+			if diff := cmp.Diff(gateway, now["external_gateway_info"]); diff != "" {
+				t.Errorf("after %v: %s", fixed, diff)
+			}
+		}
+		c.refused(root, "PUT", path, object{"router": object{"external_gateway_info": object{
+			"network_id": outside["id"], "external_fixed_ips": []object{{"ip_address": "198.51.100.77"}},
+		}}}, 409, "RouterExternalGatewayInUseByFloatingIp")
+	})
+}
