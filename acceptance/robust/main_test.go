@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"poise/internal/database/databasetest"
 	"poise/internal/testhost"
 )
 
@@ -47,7 +48,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "go build:", err)
 		return 1
 	}
-	return m.Run()
+	return databasetest.Suite{M: m}.Run()
 }
 
 // random is a source of random numbers that -seed repeats.

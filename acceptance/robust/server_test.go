@@ -25,6 +25,7 @@ const patience = time.Minute
 type server struct {
 	t               *testing.T
 	dataDir, listen string
+	file            string // with further configuration; "" for none
 	log             *os.File
 	process         *guide.Server
 
@@ -80,7 +81,7 @@ func freeAddress(t *testing.T) string {
 // start starts the process and waits until it answers.
 func (s *server) start() (err error) {
 	s.process, err = guide.StartServer(context.Background(), guide.ServerConfig{
-		Binary: binary, Listen: s.listen, DataDir: s.dataDir, Fabric: "linux", Log: s.log,
+		Binary: binary, Listen: s.listen, DataDir: s.dataDir, Fabric: "linux", File: s.file, Log: s.log,
 	})
 	if err != nil {
 		s.process = nil

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,6 +31,7 @@ import (
 	"poise/internal/fabric"
 	"poise/internal/fabric/linux"
 	"poise/internal/fabric/loopback"
+	"poise/internal/health"
 	"poise/internal/keystone"
 	"poise/internal/lb"
 	"poise/internal/metrics"
@@ -55,26 +57,30 @@ func serveCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server: APIs, control plane and data plane",
-		Long: "Run the server in the foreground until it gets SIGTERM or SIGINT.\n" +
+		Long: "Run the server in the foreground until it gets SIGTERM or SIGINT. SIGHUP reads the configuration again.\n" +
 			"At its first start it makes an admin and a demo user, with passwords in clouds.yaml in the data directory.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := config.Load(file)
+			read := func() (config.Config, error) {
+				c, err := config.Load(file)
+				if err != nil {
+					return c, err
+				}
+				for flag, set := range map[string]func(){
+					"listen": func() { c.Listen = listen }, "data-dir": func() { c.DataDir = dataDir }, "database": func() { c.Database = db },
+					"region": func() { c.Region = region }, "fabric": func() { c.Fabric = fabricName },
+				} {
+					if cmd.Flags().Changed(flag) {
+						set()
+					}
+				}
+				return c.Complete()
+			}
+			c, err := read()
 			if err != nil {
 				return err
 			}
-			for flag, set := range map[string]func(){
-				"listen": func() { c.Listen = listen }, "data-dir": func() { c.DataDir = dataDir }, "database": func() { c.Database = db },
-				"region": func() { c.Region = region }, "fabric": func() { c.Fabric = fabricName },
-			} {
-				if cmd.Flags().Changed(flag) {
-					set()
-				}
-			}
-			if c, err = c.Complete(); err != nil {
-				return err
-			}
-			return serve(cmd.Context(), c, cmd.OutOrStdout())
+			return serve(cmd.Context(), c, read, cmd.OutOrStdout())
 		},
 	}
 	flags := command.Flags()
@@ -87,9 +93,18 @@ func serveCommand() *cobra.Command {
 	return command
 }
 
-// serve wires the rooms, runs them until ctx ends, and takes down what they made. out gets the words of welcome.
-func serve(ctx context.Context, c config.Config, out io.Writer) (err error) {
-	log := newLog(c.Log)
+// serve wires the rooms, runs them until ctx ends, and takes down what they made. read reads the configuration again, and
+// out gets the words of welcome.
+func serve(ctx context.Context, c config.Config, read func() (config.Config, error), out io.Writer) (err error) {
+	settings := &live{}
+	settings.set(c.Log)
+	log := newLog(c.Log.Format, &settings.level)
+	reload := newReloader(c, read, settings, log)
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	reloading, stopReloading := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopReloading()
+	tasks.Go(func() { reload.run(reloading) })
 	unlock, err := lockDataDir(c.DataDir)
 	if err != nil {
 		return err
@@ -110,7 +125,9 @@ func serve(ctx context.Context, c config.Config, out io.Writer) (err error) {
 		return err
 	}
 	listener = rest.Limit(listener, most, proxies, log)
-	db, err := database.Open(ctx, c.Database)
+	frame := rest.Frame{Log: log, Proxies: proxies, LogRequests: settings.requests.Load, Classify: classify}
+	f := newFront(listener, frame)
+	db, err := openDatabase(ctx, c, f, frame)
 	if err != nil {
 		return err
 	}
@@ -125,13 +142,13 @@ func serve(ctx context.Context, c config.Config, out io.Writer) (err error) {
 		return err
 	}
 	defer engines.Close()
-	frame := rest.Frame{Log: log, Proxies: proxies, LogRequests: func() bool { return c.Log.Requests }}
 	h, err := build(ctx, c, db, network, engines, frame)
 	if err != nil {
 		return err
 	}
 	h.greet(out, c, network)
-	return h.run(ctx, listener)
+	f.show(h.handler)
+	return h.run(ctx, f, db)
 }
 
 // house is the wired rooms.
@@ -147,6 +164,7 @@ type house struct {
 	metrics   *metrics.Service
 	console   *console.Console
 	handler   http.Handler
+	health    *health.Service
 	frame     rest.Frame
 	isNew     bool // clouds.yaml was made just now
 	log       *slog.Logger
@@ -169,9 +187,6 @@ func build(
 		},
 	})
 	if err != nil {
-		return nil, err
-	}
-	if h.isNew, err = firstAccounts(ctx, c, h.identity); err != nil {
 		return nil, err
 	}
 	if h.network, err = neutron.New(ctx, neutron.Config{
@@ -204,12 +219,20 @@ func build(
 	h.network.OnAttachmentChange(h.control.AttachmentChanged)
 	h.accessLog = accesslog.NewSink(filepath.Join(c.DataDir, "access-log"), log)
 	h.node.LogTo(h.accessLog)
+	h.health = health.New(
+		log, health.Database(db.PingContext), health.Disk(c.DataDir, os.Geteuid() == 0), health.Opening(h.control.Opening),
+	)
 	h.balancers = octavia.New(octavia.Config{
+		Health:  h.health.Reasons,
 		Control: h.control, Past: h.control, Certificates: certificate.Checker(resolver), Quotas: balancers, Offers: balancers, Verifier: h.identity,
 		PublicURL: c.PublicURL + "/load-balancer", IdentityURL: h.identity.URL(), Log: log,
 		Watch: h.control.Watch, FollowLog: h.control.FollowLog, RBAC: octavia.RBAC(c.Octavia.RBAC), EnforceScope: c.Octavia.EnforceScope,
 	})
 	if err := h.openMetrics(c, balancers); err != nil {
+		return nil, err
+	}
+	// Last, so that a server that will not start has changed nobody's password.
+	if h.isNew, err = firstAccounts(ctx, c, h.identity); err != nil {
 		return nil, err
 	}
 	h.handler = h.routes(c.PublicURL)
@@ -271,10 +294,7 @@ func (h *house) routes(publicURL string) http.Handler {
 	mount("/image", rest.Authenticate(h.identity, h.identity.URL(), h.compute.ImageHandler(publicURL+"/image")))
 	mount("/key-manager", rest.Authenticate(h.identity, h.identity.URL(), h.secrets.Handler()))
 	mount("/load-balancer", h.balancers.Handler())
-	mux.HandleFunc("GET /healthcheck", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain")
-		_, _ = io.WriteString(w, "OK")
-	})
+	mux.Handle("GET /healthcheck", h.health)
 	mux.Handle("GET /metrics", h.metrics)
 	counted := h.frame
 	counted.Tell = h.metrics.Served
@@ -298,8 +318,7 @@ func (h *house) openMetrics(c config.Config, balancers *store.Store) error {
 
 // run runs every task until ctx ends or one fails. The networks come first, so that there is something to plug into; the
 // APIs stop first, so that nobody changes what is being taken down.
-func (h *house) run(ctx context.Context, listener net.Listener) error {
-	server := rest.NewServer(h.handler, h.log)
+func (h *house) run(ctx context.Context, server *front, db *database.DB) error {
 	server.RegisterOnShutdown(func() { // streams would last
 		h.console.Close()
 		h.control.EndWatches()
@@ -308,6 +327,7 @@ func (h *house) run(ctx context.Context, listener net.Listener) error {
 	tasks, stopTasks := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopTasks()
 	group, failed := errgroup.WithContext(tasks)
+	group.Go(func() error { return db.KeepLock(failed) })
 	group.Go(func() error { return h.network.Run(failed) })
 	h.network.AwaitStart(ctx)
 	group.Go(func() error { return h.identity.Run(failed) })
@@ -315,12 +335,8 @@ func (h *house) run(ctx context.Context, listener net.Listener) error {
 	group.Go(func() error { return h.accessLog.Run(failed) })
 	group.Go(func() error { return h.node.Run(failed) })
 	group.Go(func() error { return h.control.Run(failed) })
-	group.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("the server's address: %w", err)
-		}
-		return nil
-	})
+	group.Go(func() error { return h.health.Run(failed) })
+	group.Go(server.run)
 	select {
 	case <-ctx.Done():
 	case <-failed.Done():
@@ -392,11 +408,9 @@ func lockDataDir(dir string) (unlock func(), err error) {
 	}
 }
 
-func newLog(c config.Log) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.Level)) // checked when the configuration was read
+func newLog(format string, level slog.Leveler) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(os.Stderr, options))
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, options))

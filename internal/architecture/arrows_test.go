@@ -53,6 +53,7 @@ var arrows = map[string][]string{
 	// The foundations of the APIs.
 	"internal/limit":                 {},
 	"internal/rest":                  {"internal/limit"},
+	"internal/health":                {},
 	"internal/metrics":               {"internal/rest", "internal/lb", "internal/dataplane"},
 	"internal/database":              {},
 	"internal/database/databasetest": {"internal/database"},

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -100,6 +101,9 @@ type Control struct {
 	plugged map[string][]fabric.Port
 	stale   map[string]bool // whose secrets have to be read again
 
+	recovered bool            // opening is known
+	opening   map[string]bool // of before the start, and not tried yet
+
 	changedSecrets map[string]bool // by id: to be looked at
 	lookedAt       time.Time       // when certificates were last compared with the calendar
 }
@@ -121,8 +125,19 @@ func New(s *store.Store, network Network, secrets Secrets, node link.Node, log *
 // Run drives the node until ctx ends. At start it brings everything back: what no load balancer owns any more is
 // taken away, and each load balancer is applied.
 func (c *Control) Run(ctx context.Context) error {
-	if err := c.recover(ctx); err != nil && ctx.Err() == nil {
-		return err
+	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
+		err := c.recover(ctx)
+		if err == nil {
+			break
+		}
+		if pause == firstRetry && ctx.Err() == nil {
+			c.log.WarnContext(ctx, "load balancers stay closed until they can be read", "err", err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for range workers {
@@ -186,6 +201,9 @@ func (c *Control) recover(ctx context.Context) error {
 	if err := c.node.Prune(ctx, keep); err != nil {
 		c.log.WarnContext(ctx, "leftovers on the node stay for now", "err", err)
 	}
+	c.mu.Lock()
+	c.recovered, c.opening = true, maps.Clone(known)
+	c.mu.Unlock()
 	busy, err := c.store.Busy(ctx) // whose clients wait
 	if err != nil {
 		c.log.WarnContext(ctx, "load balancers with traffic do not come first", "err", err)
@@ -207,6 +225,7 @@ func (c *Control) work(ctx context.Context) {
 		}
 		begin := time.Now()
 		err := c.attempt(ctx, id)
+		c.tried(id)
 		c.onAttempt(time.Since(begin), err)
 		switch {
 		case ctx.Err() != nil:
@@ -235,6 +254,19 @@ func (c *Control) retry(ctx context.Context, id string, err error) {
 
 // OnAttempt says who is told of each attempt to apply a load balancer. It must be called before Run.
 func (c *Control) OnAttempt(tell func(took time.Duration, err error)) { c.onAttempt = tell }
+
+func (c *Control) tried(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.opening, id)
+}
+
+// Opening is how many load balancers of before the start were not tried yet; false before that is known.
+func (c *Control) Opening() (int, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.opening), c.recovered
+}
 
 // QueueLength is how many load balancers wait to be looked at.
 func (c *Control) QueueLength() int { return c.queue.length() }

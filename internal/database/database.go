@@ -5,6 +5,7 @@ package database
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -14,10 +15,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	goosedb "github.com/pressly/goose/v3/database"
 	"github.com/uptrace/bun"
@@ -30,6 +33,8 @@ import (
 const (
 	// maxConnections bounds the connections of one process to the database.
 	maxConnections = 8
+	// connectTimeout bounds a connection to PostgreSQL, unless its address says otherwise (connect_timeout).
+	connectTimeout = 5 * time.Second
 	// busyTimeout is how long SQLite waits for another writer before it gives up with "busy".
 	busyTimeout = 10 * time.Second
 	// maxAttempts bounds how often [DB.Tx] tries a transaction that lost a race.
@@ -41,6 +46,14 @@ type DB struct {
 	*bun.DB
 	engine goosedb.Dialect
 	writer sync.Mutex // held by a transaction on SQLite: its writers then queue fairly instead of polling its lock
+
+	path string   // of SQLite's file
+	file *os.File // locked, see Lock
+
+	postgres *pgx.ConnConfig // nil on SQLite
+	token    string          // of this process
+	session  *pgx.Conn       // holds the lock
+	locked   atomic.Bool
 }
 
 // Open opens the database at where: a postgres:// address, or the path of a SQLite file, which is created with
@@ -53,16 +66,23 @@ func Open(ctx context.Context, where string) (*DB, error) {
 }
 
 func openPostgres(ctx context.Context, address string) (*DB, error) {
-	pool, err := sql.Open("pgx", address)
+	config, err := pgx.ParseConfig(address)
 	if err != nil {
 		return nil, fmt.Errorf("postgres address: %w", err)
 	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	db := &DB{engine: goosedb.DialectPostgres, postgres: config, token: strings.ToLower(rand.Text())}
+	config.RuntimeParams["application_name"] = applicationName(db.token)
+	pool := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(db.checkHolder))
 	pool.SetMaxOpenConns(maxConnections)
 	pool.SetMaxIdleConns(maxConnections)
 	if err := pool.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("postgres: %w", err), pool.Close())
 	}
-	return &DB{DB: bun.NewDB(pool, pgdialect.New()), engine: goosedb.DialectPostgres}, nil
+	db.DB = bun.NewDB(pool, pgdialect.New())
+	return db, nil
 }
 
 // openSQLite uses the write-ahead log with a full sync at each commit, so that what was acknowledged survives a power
@@ -95,7 +115,16 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := pool.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite %s: %w", path, err), pool.Close())
 	}
-	return &DB{DB: bun.NewDB(pool, sqlitedialect.New()), engine: goosedb.DialectSQLite3}, nil
+	return &DB{DB: bun.NewDB(pool, sqlitedialect.New()), engine: goosedb.DialectSQLite3, path: path}, nil
+}
+
+// Close gives the lock back, if it is held, after the last connection.
+func (db *DB) Close() error {
+	err := db.DB.Close()
+	if db.file != nil {
+		err = errors.Join(err, db.file.Close())
+	}
+	return err
 }
 
 // Migrate brings the tables of one room up to date. migrations holds goose's numbered .sql files at its top; room
@@ -109,8 +138,27 @@ func (db *DB) Migrate(ctx context.Context, room string, migrations fs.FS) error 
 	if err != nil {
 		return fmt.Errorf("migrations of %s: %w", room, err)
 	}
+	if err := refuseNewer(ctx, provider); err != nil {
+		return fmt.Errorf("tables of %s: %w", room, err)
+	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrations of %s: %w", room, err)
+	}
+	return nil
+}
+
+// refuseNewer refuses tables that a later poise has made: nobody knows what this one would do to them.
+func refuseNewer(ctx context.Context, provider *goose.Provider) error {
+	is, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return err
+	}
+	known := int64(0)
+	for _, source := range provider.ListSources() {
+		known = max(known, source.Version)
+	}
+	if is > known {
+		return fmt.Errorf("the database has version %d of them, and this poise knows no later one than %d; start a newer poise", is, known)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"syscall"
 	"time"
@@ -97,6 +98,12 @@ func (s *Server) Stop() error {
 	<-s.done
 	return s.err
 }
+
+// Signal sends a signal to the server.
+func (s *Server) Signal(signal os.Signal) { _ = s.process.Process.Signal(signal) }
+
+// PID is the server's process.
+func (s *Server) PID() int { return s.process.Process.Pid }
 
 // Kill ends the server as a crash would.
 func (s *Server) Kill() { _ = s.process.Process.Kill() }

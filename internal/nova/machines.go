@@ -101,7 +101,7 @@ func (m *machines) stopAll() {
 func (m *machines) lookAtAll(ctx context.Context) {
 	rows, err := m.service.list(ctx, func(q *bun.SelectQuery) *bun.SelectQuery { return q })
 	if err != nil {
-		m.service.log.ErrorContext(ctx, "servers cannot be read", "err", err)
+		m.service.log.WarnContext(ctx, "servers cannot be read", "err", err)
 		return
 	}
 	known := []string{}

@@ -48,8 +48,8 @@ func (a *API) openRoutes() []rest.Route {
 	return []rest.Route{
 		{Method: "GET", Pattern: "/", Handler: a.discover},
 		{Method: "POST", Pattern: "/", Handler: a.discover},
-		{Method: "GET", Pattern: "/healthcheck", Handler: healthcheck},
-		{Method: "HEAD", Pattern: "/healthcheck", Handler: healthcheck},
+		{Method: "GET", Pattern: "/healthcheck", Handler: a.healthcheck},
+		{Method: "HEAD", Pattern: "/healthcheck", Handler: a.healthcheck},
 		{Method: "GET", Pattern: "/openapi.json", Handler: describe},
 	}
 }
@@ -71,16 +71,26 @@ func (a *API) discover(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// healthcheck tells a load balancer in front of the API that it answers.
-func healthcheck(w http.ResponseWriter, r *http.Request) error {
+// healthcheck tells a load balancer in front of the API whether it does its work, in the form of Octavia's own.
+func (a *API) healthcheck(w http.ResponseWriter, r *http.Request) error {
+	reasons, status, text := []string{}, http.StatusOK, "OK"
+	if a.Health != nil {
+		reasons = a.Health(r.Context())
+	}
+	if len(reasons) > 0 {
+		status, text = http.StatusServiceUnavailable, strings.Join(reasons, "\n")
+	}
 	switch {
-	case r.Method == http.MethodHead:
+	case r.Method == http.MethodHead && status == http.StatusOK:
 		w.WriteHeader(http.StatusNoContent)
+	case r.Method == http.MethodHead:
+		w.WriteHeader(status)
 	case strings.Contains(r.Header.Get("Accept"), "application/json"):
-		rest.WriteJSON(w, http.StatusOK, map[string]any{"detailed": false, "reasons": []string{}})
+		rest.WriteJSON(w, status, map[string]any{"detailed": false, "reasons": reasons})
 	default:
 		w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
-		_, err := w.Write([]byte("OK"))
+		w.WriteHeader(status)
+		_, err := w.Write([]byte(text))
 		return err
 	}
 	return nil

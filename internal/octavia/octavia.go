@@ -11,6 +11,7 @@
 package octavia
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -22,10 +23,12 @@ import (
 
 // Config is what an [API] works with.
 type Config struct {
-	Control      Control
-	Watch        Watch
-	Past         Past
-	FollowLog    FollowLog
+	Control   Control
+	Watch     Watch
+	Past      Past
+	FollowLog FollowLog
+	// Health returns why the server does not do its work; nil: it always does.
+	Health       func(ctx context.Context) []string
 	Certificates Certificates
 	Quotas       Quotas
 	Offers       Offers
