@@ -302,12 +302,7 @@ func protocolIs(number uint8) []expr.Any {
 
 // isAnswer matches packets of connections that were let through, and the errors about them.
 func isAnswer() []expr.Any {
-	states := binary.NativeEndian.AppendUint32(nil, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
-	return []expr.Any{
-		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: states, Xor: make([]byte, 4)},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
-	}
+	return connectionHas(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED, expr.CmpOpNeq)
 }
 
 // neighbourhood matches the ICMPv6 types that IPv6 cannot do without: multicast listeners and neighbour discovery

@@ -241,6 +241,29 @@ func TestRouterRoutes(t *testing.T) {
 	wantGreeting(t, dialer(other.Net), "203.0.113.1", serve(t, f.spaces.home, "203.0.113.1", "host"), "host to 203.0.113.2")
 }
 
+// A route of one tenant's router to another tenant's, by the external network, leads nowhere: what is inside is reached by a
+// floating IP only.
+func TestRouterKeepsNeighboursOut(t *testing.T) {
+	second := leg("rtr2-out", "public", "203.0.113.3/24")
+	f := newFabric(t)
+	topology := site()
+	topology.Routers[0].Interfaces = topology.Routers[0].Interfaces[:1]
+	topology.Routers = append(topology.Routers, fabric.Router{
+		ID: "rtr2", Interfaces: []fabric.RouterPort{leg("rtr2-blue", "blue", "10.0.1.1/24")}, Gateway: &second, SNAT: true,
+		Routes: []fabric.Route{{Destination: netip.MustParsePrefix("10.0.0.0/24"), NextHop: netip.MustParseAddr("203.0.113.2")}},
+	})
+	topology.FloatingIPs = []fabric.FloatingIP{floatingIP("203.0.113.50", "10.0.0.5", "rtr")}
+	apply(t, f, topology)
+	victim := plug(t, f, "victim", port("victim", "red", "10.0.0.5/24"))
+	attacker := plugServer(t, f, "attacker", port("attacker", "blue", "10.0.1.9/24"))
+	service := serve(t, victim.Net, "10.0.0.5", "victim")
+
+	wantGreeting(t, dialer(attacker.Net), "203.0.113.50", service, "victim to 203.0.113.3")
+	if got, err := hear(t, dialer(attacker.Net), "10.0.0.5", service); err == nil {
+		t.Errorf("an inside address answers a neighbour: %q", got)
+	}
+}
+
 // routesOf are the static routes in a router's namespace.
 func routesOf(t *testing.T, f *Fabric, id string) string {
 	t.Helper()

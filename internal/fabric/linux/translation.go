@@ -56,6 +56,10 @@ func (t *translation) apply(space *namespace) error {
 //		iifname != outside ct status dnat snat to address                  # IP, back inside
 //		oifname outside iifname != outside snat to address                 # if masquerade
 //	}
+//	chain forward { iifname outside ct state new ct status != dnat drop }  # if masquerade
+//
+// The last one keeps out who is outside, such as another tenant's router with a route to this one. Inside addresses of a
+// router that translates are reached by a floating IP only.
 func (t *translation) addRules(conn *nftables.Conn, table *nftables.Table) error {
 	fixed := addressMap(table, "fixed", 1)
 	floating := addressMap(table, "floating", 2)
@@ -79,7 +83,7 @@ func (t *translation) addRules(conn *nftables.Conn, table *nftables.Table) error
 	add(chain("output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest), destinationFrom(fixed))
 
 	post := chain("postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
-	leaves, inside := oifname(t.outside), iifnameIsNot(t.outside)
+	leaves, inside := linkIs(expr.MetaKeyOIFNAME, t.outside), iifnameIsNot(t.outside)
 	add(post, leaves, inside, sourceFrom(floating))
 	add(post, inside, destinationTranslated(), sourceFrom(floating))
 	if t.address.IsValid() {
@@ -87,6 +91,13 @@ func (t *translation) addRules(conn *nftables.Conn, table *nftables.Table) error
 		if t.masquerade {
 			add(post, leaves, inside, sourceIs(t.address))
 		}
+	}
+	if t.masquerade {
+		forward := conn.AddChain(&nftables.Chain{
+			Name: "forward", Table: table, Type: nftables.ChainTypeFilter,
+			Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter,
+		})
+		add(forward, linkIs(expr.MetaKeyIIFNAME, t.outside), connectionIsNew(), destinationNotTranslated(), verdict(expr.VerdictDrop))
 	}
 	return nil
 }
@@ -152,13 +163,6 @@ func lookUp(offset uint32, m *nftables.Set) []expr.Any {
 	}
 }
 
-func oifname(name string) []expr.Any {
-	return []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: paddedName(name)},
-	}
-}
-
 func iifnameIsNot(name string) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
@@ -176,11 +180,25 @@ func paddedName(name string) []byte {
 const ipsDestinationTranslated = 1 << 5
 
 func destinationTranslated() []expr.Any {
-	bit := binary.NativeEndian.AppendUint32(nil, ipsDestinationTranslated)
+	return connectionHas(expr.CtKeySTATUS, ipsDestinationTranslated, expr.CmpOpNeq)
+}
+
+func destinationNotTranslated() []expr.Any {
+	return connectionHas(expr.CtKeySTATUS, ipsDestinationTranslated, expr.CmpOpEq)
+}
+
+func connectionIsNew() []expr.Any {
+	return connectionHas(expr.CtKeySTATE, expr.CtStateBitNEW, expr.CmpOpNeq)
+}
+
+// connectionHas compares bits of the tracked connection with zero.
+func connectionHas(key expr.CtKey, bits uint32, op expr.CmpOp) []expr.Any {
 	return []expr.Any{
-		&expr.Ct{Key: expr.CtKeySTATUS, Register: 1},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: bit, Xor: make([]byte, 4)},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
+		&expr.Ct{Key: key, Register: 1},
+		&expr.Bitwise{
+			SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binary.NativeEndian.AppendUint32(nil, bits), Xor: make([]byte, 4),
+		},
+		&expr.Cmp{Op: op, Register: 1, Data: make([]byte, 4)},
 	}
 }
 
