@@ -112,7 +112,7 @@ func TestStartOnUnusableDisk(t *testing.T) {
 			mend := spoil(t)
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			out, err := exec.CommandContext(ctx, binary, "serve", "--listen", s.listen, "--data-dir", s.dataDir, "--fabric", "linux").CombinedOutput()
+			out, err := exec.CommandContext(ctx, binary, "serve", "--listen", s.listen, "--data-dir", s.dataDir, "--fabric", "linux", "--purge").CombinedOutput()
 			mend()
 			if err == nil || ctx.Err() != nil {
 				t.Errorf("it starts: %v", err)

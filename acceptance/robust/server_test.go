@@ -28,6 +28,7 @@ type server struct {
 	file            string // with further configuration; "" for none
 	log             *os.File
 	process         *guide.Server
+	keep            bool // networks stay when it stops
 
 	demo, admin client
 	subnet      string // the lab's
@@ -81,7 +82,7 @@ func freeAddress(t *testing.T) string {
 // start starts the process and waits until it answers.
 func (s *server) start() (err error) {
 	s.process, err = guide.StartServer(context.Background(), guide.ServerConfig{
-		Binary: binary, Listen: s.listen, DataDir: s.dataDir, Fabric: "linux", File: s.file, Log: s.log,
+		Binary: binary, Listen: s.listen, DataDir: s.dataDir, Fabric: "linux", File: s.file, Log: s.log, Keep: s.keep,
 	})
 	if err != nil {
 		s.process = nil

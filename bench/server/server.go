@@ -106,7 +106,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	s.process = exec.CommandContext(ctx, s.binary, "serve", "--listen", s.listen, "--data-dir", s.data(), "--fabric", "linux")
+	s.process = exec.CommandContext(ctx, s.binary, "serve", "--listen", s.listen, "--data-dir", s.data(), "--fabric", "linux", "--purge")
 	s.process.Stderr = log
 	if err := s.process.Start(); err != nil {
 		return err

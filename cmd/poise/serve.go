@@ -44,7 +44,7 @@ import (
 )
 
 const (
-	// shutdownTimeout bounds how long requests under way may take once the server was asked to stop.
+	// shutdownTimeout bounds how long requests to the APIs that are under way may take once the server was asked to stop.
 	shutdownTimeout = 10 * time.Second
 	// lockPatience is how long a start waits for the data directory: a process that was killed just now holds it until the kernel has
 	// taken it apart.
@@ -54,10 +54,13 @@ const (
 
 func serveCommand() *cobra.Command {
 	var file, listen, dataDir, db, region, fabricName string
+	var purge bool
 	command := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server: APIs, control plane and data plane",
 		Long: "Run the server in the foreground until it gets SIGTERM or SIGINT. SIGHUP reads the configuration again.\n" +
+			"When it stops it lets no new clients in and waits for those that it has, up to drain_timeout; a second signal ends it at\n" +
+			"once. Networks stay for the next start, unless there is --purge.\n" +
 			"At its first start it makes an admin and a demo user, with passwords in clouds.yaml in the data directory.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -80,7 +83,7 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), c, read, cmd.OutOrStdout())
+			return serve(cmd.Context(), c, read, purge, cmd.OutOrStdout())
 		},
 	}
 	flags := command.Flags()
@@ -90,12 +93,13 @@ func serveCommand() *cobra.Command {
 	flags.StringVar(&db, "database", "", "postgres:// address (default SQLite in the data directory)")
 	flags.StringVar(&region, "region", "", "name of the region (default RegionOne)")
 	flags.StringVar(&fabricName, "fabric", "", "linux, loopback or auto (default auto)")
+	flags.BoolVar(&purge, "purge", false, "when it stops, take away all networks and namespaces that were made on this host")
 	return command
 }
 
-// serve wires the rooms, runs them until ctx ends, and takes down what they made. read reads the configuration again, and
-// out gets the words of welcome.
-func serve(ctx context.Context, c config.Config, read func() (config.Config, error), out io.Writer) (err error) {
+// serve wires the rooms and runs them until ctx ends. With purge it then takes down what they made on the host. read reads the
+// configuration again, and out gets the words of welcome.
+func serve(ctx context.Context, c config.Config, read func() (config.Config, error), purge bool, out io.Writer) (err error) {
 	settings := &live{}
 	settings.set(c.Log)
 	log := newLog(c.Log.Format, &settings.level)
@@ -136,7 +140,12 @@ func serve(ctx context.Context, c config.Config, read func() (config.Config, err
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, network.Close()) }()
+	defer func() {
+		if purge {
+			err = errors.Join(err, network.Close())
+		}
+		network.Release()
+	}()
 	engines, err := node.StartEngines(log)
 	if err != nil {
 		return err
@@ -167,14 +176,16 @@ type house struct {
 	health    *health.Service
 	frame     rest.Frame
 	isNew     bool // clouds.yaml was made just now
-	log       *slog.Logger
+
+	drainTimeout time.Duration
+	log          *slog.Logger
 }
 
 func build(
 	ctx context.Context, c config.Config, db *database.DB, network fabric.Fabric, engines *node.Engines, frame rest.Frame,
 ) (*house, error) {
 	log := frame.Log
-	h := &house{log: log, frame: frame}
+	h := &house{log: log, frame: frame, drainTimeout: c.DrainTimeout.Duration}
 	var err error
 	h.identity, err = keystone.New(ctx, keystone.Config{
 		DB: db, Region: c.Region, PublicURL: c.PublicURL, TokenLifetime: c.Identity.TokenLifetime.Duration, Log: log,
@@ -316,8 +327,8 @@ func (h *house) openMetrics(c config.Config, balancers *store.Store) error {
 	return nil
 }
 
-// run runs every task until ctx ends or one fails. The networks come first, so that there is something to plug into; the
-// APIs stop first, so that nobody changes what is being taken down.
+// run runs every task until ctx ends or one fails. The networks come first, so that there is something to plug into. The APIs stop
+// first, then what changes load balancers, so that nobody opens again what is drained; the servers of the lab stop last.
 func (h *house) run(ctx context.Context, server *front, db *database.DB) error {
 	server.RegisterOnShutdown(func() { // streams would last
 		h.console.Close()
@@ -333,10 +344,15 @@ func (h *house) run(ctx context.Context, server *front, db *database.DB) error {
 	group.Go(func() error { return h.identity.Run(failed) })
 	group.Go(func() error { return h.compute.Run(failed) })
 	group.Go(func() error { return h.accessLog.Run(failed) })
-	group.Go(func() error { return h.node.Run(failed) })
-	group.Go(func() error { return h.control.Run(failed) })
 	group.Go(func() error { return h.health.Run(failed) })
 	group.Go(server.run)
+	changing, stopChanges := context.WithCancel(failed)
+	defer stopChanges()
+	var changes sync.WaitGroup
+	for _, run := range []func(context.Context) error{h.node.Run, h.control.Run} {
+		changes.Add(1)
+		group.Go(func() error { defer changes.Done(); return run(changing) })
+	}
 	select {
 	case <-ctx.Done():
 	case <-failed.Done():
@@ -347,9 +363,21 @@ func (h *house) run(ctx context.Context, server *front, db *database.DB) error {
 	if err := server.Shutdown(last); err != nil {
 		h.log.Warn("requests under way were cut off", "err", errors.Join(err, server.Close()))
 	}
+	stopChanges()
+	changes.Wait()
+	h.drain(tasks)
 	stopTasks()
 	defer h.node.Close() // once control applies nothing any more
 	return group.Wait()
+}
+
+// drain waits for the clients of the load balancers.
+func (h *house) drain(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, h.drainTimeout)
+	defer cancel()
+	if busy := h.node.Drain(limited); busy > 0 {
+		h.log.Warn("connections under way were cut off", "load_balancers", busy, "after", h.drainTimeout)
+	}
 }
 
 // greet says where everything is and what to type next.

@@ -32,14 +32,16 @@ type Config struct {
 	TrustedProxies []string `toml:"trusted_proxies"`
 	Region         string   `toml:"region"`
 	// Fabric is linux, loopback, or auto: linux when the process may create network namespaces.
-	Fabric   string   `toml:"fabric"`
-	Log      Log      `toml:"log"`
-	Identity Identity `toml:"identity"`
-	Octavia  Octavia  `toml:"octavia"`
-	HTTP     HTTP     `toml:"http"`
-	Console  Console  `toml:"console"`
-	Network  Network  `toml:"network"`
-	Quotas   Quotas   `toml:"quotas"`
+	Fabric string `toml:"fabric"`
+	// DrainTimeout is how long a server that stops waits for the clients of its load balancers.
+	DrainTimeout Duration `toml:"drain_timeout"`
+	Log          Log      `toml:"log"`
+	Identity     Identity `toml:"identity"`
+	Octavia      Octavia  `toml:"octavia"`
+	HTTP         HTTP     `toml:"http"`
+	Console      Console  `toml:"console"`
+	Network      Network  `toml:"network"`
+	Quotas       Quotas   `toml:"quotas"`
 
 	NetworkQuotas NetworkQuotas `toml:"network_quotas"`
 }
@@ -124,7 +126,7 @@ func (d *Duration) UnmarshalText(text []byte) (err error) {
 // Default is the configuration without a file.
 func Default() Config {
 	return Config{
-		Listen: "127.0.0.1:9876", TrustedProxies: []string{}, Region: "RegionOne", Fabric: "auto",
+		Listen: "127.0.0.1:9876", TrustedProxies: []string{}, Region: "RegionOne", Fabric: "auto", DrainTimeout: Duration{30 * time.Second},
 		Log:      Log{Level: "info", Format: "text"},
 		Identity: Identity{TokenLifetime: Duration{12 * time.Hour}},
 		Octavia:  Octavia{RBAC: "default", EnforceScope: true},

@@ -132,8 +132,10 @@ type Fabric interface {
 	UnplugServer(ctx context.Context, serverID string) error
 	PruneServers(ctx context.Context, serverIDs []string) error
 
-	// Close takes away everything that this fabric made on the host (a clean stop). A crash leaves it in place, and
-	// the next start adopts it.
+	// Release closes what this process holds open. What it made on the host stays, as after a crash, and the next start adopts it.
+	Release()
+
+	// Close takes away everything that this fabric made on the host, and releases it. After a Release it does nothing.
 	Close() error
 }
 

@@ -15,7 +15,7 @@ import (
 const (
 	// startLimit is how long a server may take until it answers, stopLimit until it has stopped.
 	startLimit = 20 * time.Second
-	stopLimit  = 20 * time.Second
+	stopLimit  = 60 * time.Second
 )
 
 // Server is a `poise serve` in a process of its own.
@@ -34,12 +34,13 @@ type ServerConfig struct {
 	File    string // with further configuration; "" for none
 	Log     io.Writer
 	As      *syscall.Credential // nil: as ourselves
+	Keep    bool                // leave networks on the host when it stops, for the next start
 }
 
 // StartServer starts a server and waits until it answers. The caller stops it.
 func StartServer(ctx context.Context, c ServerConfig) (*Server, error) {
 	s := &Server{done: make(chan struct{})}
-	s.process = exec.Command(c.Binary, "serve", "--config", c.File, "--data-dir", c.DataDir, "--listen", c.Listen, "--fabric", c.Fabric)
+	s.process = exec.Command(c.Binary, "serve", "--config", c.File, "--data-dir", c.DataDir, "--listen", c.Listen, "--fabric", c.Fabric, fmt.Sprintf("--purge=%t", !c.Keep))
 	s.process.Dir, s.process.Env = "/", Environment("", c.DataDir)
 	s.process.Stdout, s.process.Stderr = c.Log, c.Log
 	// Its own process group: an interrupt on the terminal is for us, and we stop the server when it is time.

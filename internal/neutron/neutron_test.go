@@ -92,6 +92,7 @@ func (f *recorder) PlugServer(context.Context, string, []fabric.Port) (fabric.Se
 }
 func (f *recorder) UnplugServer(context.Context, string) error { return nil }
 func (f *recorder) Close() error                               { return nil }
+func (f *recorder) Release()                                   {}
 
 // cloud is a running network service.
 type cloud struct {

@@ -21,6 +21,8 @@ const (
 	// watchInterval is how often a node looks for what nobody tells it: a listener that reached its connection limit, or
 	// one whose address was taken and may be free now.
 	watchInterval = time.Second
+	// drainInterval is how often a node that stops looks whether its last clients have left.
+	drainInterval = 20 * time.Millisecond
 	// reportPause is the least time between two rounds of reports about health: members that fail together are told together.
 	reportPause = 50 * time.Millisecond
 )
@@ -203,6 +205,30 @@ func (n *Node) report(s *service) {
 	}
 	s.told = s.states()
 	n.reporter.Report(link.Report{LoadBalancerID: s.id, Generation: generation, Listeners: s.told, Health: s.health()})
+}
+
+// Drain lets no new clients in, and waits until those that are there have left, or ctx ends. It returns how many load balancers have
+// some left. Run must have ended, and nothing may be applied any more.
+func (n *Node) Drain(ctx context.Context) (busy int) {
+	left := n.all()
+	for _, s := range left {
+		s.changing.Lock()
+		s.drain()
+		s.changing.Unlock()
+	}
+	ticker := time.NewTicker(drainInterval)
+	defer ticker.Stop()
+	for {
+		maps.DeleteFunc(left, func(_ string, s *service) bool { return s.drained() })
+		if len(left) == 0 {
+			return 0
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return len(left)
+		}
+	}
 }
 
 // Close stops every data plane. Nothing may be applied any more.

@@ -75,8 +75,9 @@ func (b *notebook) read() (link.Report, int) {
 
 type bench struct {
 	*node.Node
-	plugs *plugs
-	notes *notebook
+	plugs   *plugs
+	notes   *notebook
+	stopRun func() // ends the node's Run, and waits for it
 }
 
 func start(t *testing.T) *bench {
@@ -93,7 +94,8 @@ func start(t *testing.T) *bench {
 	ctx, cancel := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
 	tasks.Go(func() { _ = b.Run(ctx) })
-	t.Cleanup(func() { cancel(); tasks.Wait(); b.Close(); engines.Close() })
+	b.stopRun = func() { cancel(); tasks.Wait() }
+	t.Cleanup(func() { b.stopRun(); b.Close(); engines.Close() })
 	return b
 }
 
@@ -332,4 +334,57 @@ func TestMetricsListener(t *testing.T) {
 		t.Errorf("another path: %v", err)
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// TestDrain has a node wait for the clients that it has, and let no new ones in.
+func TestDrain(t *testing.T) {
+	b := start(t)
+	port := freePort(t)
+	held := make(chan net.Conn, 1)
+	member, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer member.Close()
+	go func() {
+		for {
+			c, err := member.Accept()
+			if err != nil {
+				return
+			}
+			select {
+			case held <- c:
+			default:
+				_ = c.Close()
+			}
+		}
+	}()
+	b.apply(t, oneListener(port, 1, dataplane.Member{ID: "m", Address: member.Addr().(*net.TCPAddr).AddrPort(), Weight: 1}))
+	client, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	other := <-held
+	held <- other // later ones are closed
+	b.stopRun()
+	at := make(chan int, 1)
+	go func() { at <- b.Drain(t.Context()) }()
+	eventually(t, "no new clients", func() error {
+		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			_ = c.Close()
+			return errors.New("one was let in")
+		}
+		return nil
+	})
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	if busy := b.Drain(impatient); busy != 1 {
+		t.Errorf("%d load balancers have clients", busy)
+	}
+	_ = other.Close()
+	_ = client.Close()
+	if busy := <-at; busy != 0 {
+		t.Errorf("%d load balancers have clients", busy)
+	}
 }

@@ -25,6 +25,8 @@ type carrier interface {
 	Counters() map[string]dataplane.Counters
 	MemberCounters() map[dataplane.MemberKey]dataplane.MemberCounters
 	Log(listenerID string) *accesslog.Log
+	Drain()
+	Drained() bool
 	Close()
 }
 
@@ -115,6 +117,23 @@ func (s *service) leave() {
 	for _, c := range s.carriers {
 		c.Apply(s.config.Load(), nil)
 	}
+}
+
+// drain lets no new clients in.
+func (s *service) drain() {
+	for _, c := range s.carriers {
+		c.Drain()
+	}
+}
+
+// drained says whether no client is left.
+func (s *service) drained() bool {
+	for _, c := range s.carriers {
+		if !c.Drained() {
+			return false
+		}
+	}
+	return true
 }
 
 // stop ends the data plane and the health checks, if there are any.

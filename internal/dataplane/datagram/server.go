@@ -306,6 +306,12 @@ func (s *Server) statesNow() map[string]dataplane.ListenerState {
 	return states
 }
 
+// Drain does nothing: datagrams are carried until the server is closed, and nobody need wait for flows.
+func (s *Server) Drain() {}
+
+// Drained is always true.
+func (s *Server) Drained() bool { return true }
+
 // Close closes every socket and ends every flow of the load balancer. Further calls do nothing.
 func (s *Server) Close() {
 	s.mu.Lock()

@@ -339,6 +339,8 @@ func (c *http2Conn) dueMs() int64 {
 		return c.untilMs
 	case !c.side.writable:
 		return c.side.activeMs + timeout
+	case len(c.streams) == 0 && c.listener.removed.Load():
+		return c.idleMs + dismissalMs
 	case len(c.streams) == 0:
 		return c.idleMs + timeout
 	case c.settingsMs != 0:

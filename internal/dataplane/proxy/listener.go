@@ -202,6 +202,17 @@ func (l *loop) accept(s *socket) {
 	}
 }
 
+// letLastIn accepts the connections that the kernel has made already: it would reset them with the socket.
+func (ln *listener) letLastIn(e *Engine) {
+	e.loops[0].do(func() {
+		for _, s := range ln.sockets {
+			for range listenBacklog / acceptsPerEvent {
+				e.loops[0].accept(s)
+			}
+		}
+	})
+}
+
 // shed turns those away who wait at a load balancer that has its full share and has let nobody in for long.
 func (l *loop) shed(s *socket) {
 	ln := s.listener

@@ -231,6 +231,14 @@ func (l *loop) post(f func()) bool {
 	return true
 }
 
+// do has the loop run f and waits until it has. Loops must not call it.
+func (l *loop) do(f func()) {
+	done := make(chan struct{})
+	if l.post(func() { defer close(done); f() }) {
+		<-done
+	}
+}
+
 func (l *loop) runPosted() {
 	var count [8]byte
 	_, _ = unix.Read(l.wakefd, count[:])

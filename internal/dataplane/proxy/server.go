@@ -294,6 +294,33 @@ func (s *Server) statesNow() map[string]dataplane.ListenerState {
 	return states
 }
 
+// Drain lets no new clients in; those who wait in the kernel's queue are the last. Clients of HTTP are asked to leave with their next
+// answer, connections of TCP stay. It returns at once: [Server.Drained] says when nobody is left. Nothing may be applied any more.
+func (s *Server) Drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	for _, ln := range s.listeners {
+		ln.letLastIn(s.engine)
+	}
+	s.shutUnwanted(nil, nil)
+	s.states = nil
+}
+
+// Drained says whether no client is left.
+func (s *Server) Drained() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ln := range s.listeners {
+		if ln.admitted.Load() > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Close closes every socket and ends every connection of the load balancer. Further calls do nothing.
 func (s *Server) Close() {
 	s.mu.Lock()

@@ -14,6 +14,8 @@ const (
 	messageSize = 3 * bufferSize
 	// turnSteps is how many requests that wait for nobody a session serves before others have their turn.
 	turnSteps = 64
+	// dismissalMs is how long a client of a removed listener may take until its first request.
+	dismissalMs = 1_000
 	// countAfter bytes of one request are told to the meters before it ends.
 	countAfter = 256 << 10
 )
@@ -172,6 +174,9 @@ func (s *session) dueMs() int64 {
 		if s.shortMs != 0 {
 			return s.shortMs + s.setup.connectTimeoutMs
 		}
+		if s.x == nil && s.listener.removed.Load() && !s.owes() {
+			return s.side.activeMs + dismissalMs
+		}
 		if s.x == nil || s.owes() {
 			return s.side.activeMs + s.setup.clientTimeoutMs
 		}
@@ -248,12 +253,19 @@ func (s *session) expire() {
 // owes says that the client has not taken all of an answer.
 func (s *session) owes() bool { return s.out.pending() > 0 || s.side.waits() }
 
-// dismiss has the HTTP clients of removed listeners leave: those that wait at once, the others with their answer.
+// dismiss has the HTTP clients of removed listeners leave: those that wait at once, the others with their answer. A request that
+// has come is answered, and who is new has a second to ask.
 func (l *loop) dismiss(server *Server) {
 	for s := range l.sessions.all() {
-		if s.listener.server == server && s.listener.removed.Load() && s.phase == awaiting && s.x == nil && !s.owes() {
-			s.close(orderly, "")
+		if s.listener.server != server || !s.listener.removed.Load() || s.phase != awaiting || s.x != nil || s.owes() {
+			continue
 		}
+		isNew := !s.lent && s.own == nil && s.http2 == nil
+		if !isNew && s.side.silent() {
+			s.close(orderly, "")
+			continue
+		}
+		s.queue()
 	}
 	for c := range l.http2s.all() {
 		if c.listener.server == server && c.listener.removed.Load() {

@@ -218,6 +218,16 @@ func (f *Fabric) PruneServers(ctx context.Context, serverIDs []string) error {
 	return f.prune(ctx, roleServer, serverIDs)
 }
 
+// Release closes what this process holds open, and leaves on the host what it made.
+func (f *Fabric) Release() {
+	f.open.Lock()
+	defer f.open.Unlock()
+	if !f.closed {
+		f.closed = true
+		f.release()
+	}
+}
+
 // Close takes away every namespace and interface of the tag.
 func (f *Fabric) Close() error {
 	f.open.Lock()

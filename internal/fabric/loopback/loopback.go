@@ -159,6 +159,9 @@ func (f *Fabric) PruneServers(ctx context.Context, _ []string) error { return ct
 // Close does nothing.
 func (f *Fabric) Close() error { return nil }
 
+// Release has nothing to do.
+func (f *Fabric) Release() {}
+
 // bind lists fixed and floating addresses, in the ports' order. It refuses addresses outside 127.0.0.0/8: to
 // listen on them could take over a service of the host.
 func bind(ports []fabric.Port) ([]netip.Addr, error) {
