@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"os"
 	"slices"
 	"time"
 
@@ -89,18 +90,21 @@ func (s *session) shaken(result handshakeResult) {
 	}
 }
 
-// endHandshake ends a connection whose handshake has failed. A client that has not begun with one is let go in an orderly way;
-// one that seems to speak plain HTTP is told.
+// endHandshake ends a connection whose handshake has failed. One that seems to speak plain HTTP is told. The client may still be
+// sending, and a reset would make it forget the alert that says what is wrong: so the end is said, and what comes is thrown away
+// for a while. Who took too long is reset.
 func (s *session) endHandshake(err error) {
-	var plain tls.RecordHeaderError
-	if !errors.As(err, &plain) || plain.Conn == nil {
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, errHandshakeCanceled) || errors.Is(err, errHandshakeCrowd) {
 		s.close(abort, "")
 		return
 	}
 	s.side.readable, s.side.writable = true, true
-	if first := plain.RecordHeader[0]; 'A' <= first && first <= 'Z' {
-		answer := l7.Answer{Status: 400}
-		s.send(s.setup.site.AppendAnswer(s.loop.message[:0], &answer, "GET", false))
+	var plain tls.RecordHeaderError
+	if errors.As(err, &plain) && plain.Conn != nil {
+		if first := plain.RecordHeader[0]; 'A' <= first && first <= 'Z' {
+			answer := l7.Answer{Status: 400}
+			s.send(s.setup.site.AppendAnswer(s.loop.message[:0], &answer, "GET", false))
+		}
 	}
 	if s.phase == gone {
 		return
