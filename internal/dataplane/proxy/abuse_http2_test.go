@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"io"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -125,9 +126,19 @@ var floods = []struct {
 	}},
 	{name: "too many streams", reads: true, turn: func(a *attacker) error { _, err := a.request("/silent"); return err }},
 	{name: "unread answers", turn: func(a *attacker) error { _, err := a.request("/endless"); return err }},
-	{name: "priorities", reads: true, turn: func(a *attacker) error {
+	{name: "PRIORITY", reads: true, ends: true, turn: func(a *attacker) error {
 		a.next += 2
 		return a.WritePriority(a.next, http2.PriorityParam{StreamDep: 0})
+	}},
+	{name: "unknown frames", reads: true, ends: true, turn: func(a *attacker) error { return a.WriteRawFrame(0x42, 0, 0, nil) }},
+	{name: "WINDOW_UPDATE", reads: true, ends: true, turn: func(a *attacker) error { return a.WriteWindowUpdate(0, 1) }},
+	{name: "RST_STREAM, again", reads: true, ends: true, turn: func(a *attacker) error {
+		if a.next == 1 {
+			if _, err := a.request("/"); err != nil {
+				return err
+			}
+		}
+		return a.WriteRSTStream(1, http2.ErrCodeCancel)
 	}},
 }
 
@@ -198,9 +209,12 @@ func TestHTTP2Floods(t *testing.T) {
 // TestHTTP2TinyWindows asks for much on all streams and allows one byte of each answer: the client's timeout ends the streams.
 func TestHTTP2TinyWindows(t *testing.T) {
 	f := newFortress(t, true)
+	patient := f.config.Listeners[0]
+	patient.ID, patient.Port = "patient", freePort(t)
 	f.config.Listeners[0].ClientTimeout = time.Second
+	f.config.Listeners = append(f.config.Listeners, patient)
 	f.apply()
-	settle := f.others(200)
+	settle := f.othersAt(netip.AddrPortFrom(vip, patient.Port).String(), 200)
 	var wg sync.WaitGroup
 	for range http2Conns {
 		a := f.attacker(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1})

@@ -138,16 +138,24 @@ const wantedOthers = 50
 // requests, and every single one of them, to have been answered, and ends them.
 func (f *fortress) others(status int) (settle func()) {
 	f.t.Helper()
+	return f.othersAt(f.addr(), status)
+}
+
+// othersAt has them ask at that address.
+func (f *fortress) othersAt(addr string, status int) (settle func()) {
+	f.t.Helper()
 	var wg sync.WaitGroup
 	var answered atomic.Int64
 	over := make(chan struct{})
+	end := sync.OnceFunc(func() { close(over); wg.Wait() })
+	f.t.Cleanup(end) // before the member is gone
 	for _, fresh := range []bool{false, true} {
 		transport := &http.Transport{DisableKeepAlives: fresh, TLSClientConfig: f.client.Clone()}
 		client := &http.Client{Transport: transport, Timeout: patience}
 		wg.Go(func() {
 			defer transport.CloseIdleConnections()
 			for {
-				if err := askOne(client, f.scheme+"://"+f.addr()+"/", status); err != nil {
+				if err := askOne(client, f.scheme+"://"+addr+"/", status); err != nil {
 					f.t.Errorf("somebody else, after %d requests: %v", answered.Load(), err)
 					return
 				}
@@ -164,8 +172,7 @@ func (f *fortress) others(status int) (settle func()) {
 		f.t.Helper()
 		before := answered.Load()
 		eventually(f.t, "requests of others", func() bool { return answered.Load() >= before+wantedOthers || f.t.Failed() })
-		close(over)
-		wg.Wait()
+		end()
 	}
 }
 

@@ -22,10 +22,13 @@ const (
 	// maxQueued bytes wait for the client before no more of an answer is taken; with twice as many, nothing is read from the client
 	// either, so that nobody can make it many.
 	maxQueued = 64 << 10
-	// maxResets of streams, by whichever side, and maxControl frames that cost the client little (PING, SETTINGS, DATA without data) are
-	// suffered in a second.
-	maxResets  = 200
-	maxControl = 1000
+	// Per second a client may cause maxResets resets of streams, and send maxControl frames that cost it little: PING, SETTINGS, PRIORITY,
+	// DATA without data, frames of unknown types, and more WINDOW_UPDATE than answers give it reason for: one for each bytesPerUpdate
+	// that it was sent, of which at most updateCredit count at a time.
+	maxResets      = 200
+	maxControl     = 1000
+	bytesPerUpdate = 512
+	updateCredit   = 1 << 20
 	// settingsPatienceMs is how long a client may take to acknowledge our settings.
 	settingsPatienceMs = 10_000
 )
@@ -65,6 +68,7 @@ type http2Conn struct {
 	inflow       h2.Inflow
 	resets       h2.Rate
 	control      h2.Rate
+	credit       int   // bytes sent to the client that may still excuse WINDOW_UPDATE
 	idleMs       int64 // since when no request is under way
 	settingsMs   int64 // when our settings were sent; 0: the client has acknowledged them
 	untilMs      int64 // while leaving: when the connection is closed at last

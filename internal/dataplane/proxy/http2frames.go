@@ -67,9 +67,8 @@ func (c *http2Conn) takeFrame(f *h2.Frame, fault error) error {
 		return c.countControl()
 	case h2.WindowUpdate:
 		return c.takeWindowUpdate(f)
-	case h2.Priority, h2.GoAway: // what the client wants first is up to it, and so is when it leaves
 	}
-	return nil
+	return c.countControl() // PRIORITY, GOAWAY, and what is unknown: it says nothing to us
 }
 
 func (c *http2Conn) takeSettings(f *h2.Frame) error {
@@ -95,6 +94,12 @@ func (c *http2Conn) takeSettings(f *h2.Frame) error {
 }
 
 func (c *http2Conn) takeWindowUpdate(f *h2.Frame) error {
+	if c.credit < bytesPerUpdate {
+		if err := c.countControl(); err != nil {
+			return err
+		}
+	}
+	c.credit = max(c.credit-bytesPerUpdate, 0)
 	increment := int64(f.Uint32())
 	t := c.streams[f.Stream]
 	switch {
@@ -122,7 +127,7 @@ func (c *http2Conn) takeReset(f *h2.Frame) error {
 	case c.isIdle(f.Stream):
 		return h2.Broken(h2.ProtocolError, "RST_STREAM on an idle stream")
 	}
-	return nil
+	return c.countControl()
 }
 
 func (c *http2Conn) takeData(f *h2.Frame) error {

@@ -272,6 +272,7 @@ func (t *http2Stream) writeData(p []byte) int {
 		flags, t.answered = h2.EndStream, true
 	}
 	c.out = append(h2.AppendFrame(c.out, n, h2.Data, flags, t.id), p[:n]...)
+	c.credit = min(c.credit+n, updateCredit)
 	c.window -= h2.Outflow(n)
 	t.window -= h2.Outflow(n)
 	t.served += n
