@@ -15,7 +15,9 @@ import (
 func TestHalfHandshakes(t *testing.T) {
 	const stuck = 60
 	f := newFortress(t, true)
+	f.engine.handshakes.mu.Lock()
 	f.engine.handshakes.most, f.engine.handshakes.patience = stuck/4, 50*time.Millisecond
+	f.engine.handshakes.mu.Unlock()
 	whole := clientHello(t, f.client)
 	for i := range stuck {
 		hello := whole

@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // TestMain runs the tests on a host of their own where that is possible.
 func TestMain(m *testing.M) {

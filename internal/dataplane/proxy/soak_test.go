@@ -46,12 +46,12 @@ func testSoak(t *testing.T, pair *testpki.Pair) {
 		bench.config.Pools[0].TLS = &dataplane.ClientTLS{}
 		bench.apply()
 	}
-	s.bench, s.over = bench, time.Now().Add(duration)
+	s.bench, s.least, s.over = bench, time.Now().Add(duration), time.Now().Add(2*patience)
 	var wg sync.WaitGroup
 	for i := range clients {
 		wg.Go(func() { s.client(rand.New(rand.NewPCG(uint64(i), 7))) })
 	}
-	for round := 0; time.Now().Before(s.over); round++ {
+	for round := 0; s.goesOn(); round++ {
 		members := append([]dataplane.Member(nil), good...)
 		drop := round % len(members)
 		bench.config.Pools[0].Members = append(members[:drop], members[drop+1:]...)
@@ -69,7 +69,7 @@ func testSoak(t *testing.T, pair *testpki.Pair) {
 			t.Errorf("%v has %d requests that never end", key, m.Active)
 		}
 	}
-	if s.complete.Load() < 200 || s.spoilt.Load() == 0 {
+	if !s.enough() {
 		t.Errorf("%d complete, %d spoilt", s.complete.Load(), s.spoilt.Load())
 	}
 	t.Logf("%d complete, %d spoilt", s.complete.Load(), s.spoilt.Load())
@@ -78,11 +78,20 @@ func testSoak(t *testing.T, pair *testpki.Pair) {
 type soak struct {
 	t        *testing.T
 	bench    *bench
-	over     time.Time
+	least    time.Time // until when it goes on in any case,
+	over     time.Time // and at most
 	secure   bool
 	serving  *tls.Config // of members; nil: plaintext
 	complete atomic.Int64
 	spoilt   atomic.Int64 // did not end well, and were not meant to
+}
+
+// enough says whether the clients have seen enough, of both kinds.
+func (s *soak) enough() bool { return s.complete.Load() >= 200 && s.spoilt.Load() > 0 }
+
+func (s *soak) goesOn() bool {
+	now := time.Now()
+	return now.Before(s.least) || !s.enough() && now.Before(s.over)
 }
 
 // How a member answers, and how a client asks.
@@ -99,7 +108,7 @@ const (
 
 // client asks one question after the other, on connections that it keeps for a while.
 func (s *soak) client(random *rand.Rand) {
-	for time.Now().Before(s.over) {
+	for s.goesOn() {
 		conn, err := net.DialTimeout("tcp", s.bench.addr(), patience)
 		if err != nil {
 			s.t.Error(err)
