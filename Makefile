@@ -40,6 +40,11 @@ conformance: PACKAGES := $(TEST_PACKAGES)
 conformance: packages ## every test of octavia-tempest-plugin that a real Octavia passes; some five minutes
 	go test -v -count=1 -timeout 70m $(TEST_EXEC) -run '^TestTempest$$' ./conformance -tempest
 
+.PHONY: race
+race: PACKAGES := $(TEST_PACKAGES)
+race: packages ## the tests of internal/… with the race detector; on two processors some twenty minutes
+	go test -race -short -timeout 40m $(TEST_EXEC) ./internal/...
+
 .PHONY: check
 check: ## format, vet, staticcheck and the quick tests, in less than a minute
 	@unformatted=$$(go tool gofumpt -l .); if [ -n "$$unformatted" ]; then echo "not gofumpt-clean: $$unformatted"; exit 1; fi

@@ -19,7 +19,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -189,7 +188,7 @@ func (s *Server) serve(l *dataplane.Listener, setup *setup, bind []netip.Addr) d
 			continue
 		}
 		if err := s.open(ln, addr); err != nil {
-			reasons = append(reasons, "cannot listen on "+addr.String()+": "+sentence(err))
+			reasons = append(reasons, "cannot listen on "+addr.String()+": "+eventloop.Sentence(err))
 			continue
 		}
 		s.log.Info("listening", "listener", l.ID, "address", addr.String())
@@ -228,15 +227,6 @@ func (s *Server) sharePorts() {
 			}
 		})
 	}
-}
-
-// sentence is an error as people say it: the kernel's words without our layers' prefixes.
-func sentence(err error) string {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return errno.Error()
-	}
-	return err.Error()
 }
 
 // SetHealth says what the checks have found. Flows of a member that went down end. Members that are not configured (yet)

@@ -5,9 +5,11 @@
 package loop
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +36,19 @@ const (
 	// raiseLimit says what an operator can do.
 	raiseLimit = "raise the limit of open files (LimitNOFILE= in a systemd unit, ulimit -n in a shell)"
 )
+
+// Sentence is why a socket could not be made, as people say it: the kernel's words without our layers' prefixes, and what an
+// operator can do.
+func Sentence(err error) string {
+	var errno syscall.Errno
+	switch {
+	case !errors.As(err, &errno):
+		return err.Error()
+	case errno == syscall.EMFILE || errno == syscall.ENFILE:
+		return errno.Error() + ": " + raiseLimit
+	}
+	return errno.Error()
+}
 
 // Descriptors is how many file descriptors the data plane may have, and who holds them. It is safe for concurrent use; taking
 // and giving back costs a few atomic operations.

@@ -1,9 +1,12 @@
 package loop
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -118,5 +121,17 @@ func TestCollectionThatFindsNothing(t *testing.T) {
 	}
 	if n := h.retried.Load(); n != 0 {
 		t.Errorf("those who wait were told %d times of descriptors that are not there", n)
+	}
+}
+
+func TestSentence(t *testing.T) {
+	for err, want := range map[error]string{
+		fmt.Errorf("socket: %w", syscall.EADDRINUSE): "address already in use",
+		fmt.Errorf("socket: %w", syscall.EMFILE):     "too many open files: " + raiseLimit,
+		errors.New("the network is gone"):            "the network is gone",
+	} {
+		if got := Sentence(err); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

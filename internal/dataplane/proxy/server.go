@@ -22,7 +22,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -31,7 +30,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 
 	"poise/internal/dataplane"
 	"poise/internal/dataplane/accesslog"
@@ -214,7 +212,7 @@ func (s *Server) bind(ln *listener, port uint16, bind []netip.Addr) dataplane.Li
 		}
 		fd, err := listen(s.net, addr)
 		if err != nil {
-			reasons = append(reasons, "cannot listen on "+addr.String()+": "+sentence(err))
+			reasons = append(reasons, "cannot listen on "+addr.String()+": "+eventloop.Sentence(err))
 			continue
 		}
 		ln.open(addr, fd, s.engine)
@@ -224,15 +222,6 @@ func (s *Server) bind(ln *listener, port uint16, bind []netip.Addr) dataplane.Li
 		reasons = []string{"the load balancer has no address"}
 	}
 	return dataplane.ListenerState{Listening: len(reasons) == 0, Reason: strings.Join(reasons, "; ")}
-}
-
-// sentence is an error as people say it: the kernel's words without our layers' prefixes.
-func sentence(err error) string {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return errno.Error()
-	}
-	return err.Error()
 }
 
 // SetHealth says what the checks have found. Members that are not configured (yet) are remembered until the next Apply.
