@@ -49,7 +49,7 @@ func TestTempest(t *testing.T) {
 		pattern, workers, limit = "", allWorkers, allLimit
 	}
 	wanted := testNames(t, pattern)
-	address, credentials := startServer(t, "[octavia]\nrbac = \"advanced\"\n[log]\nlevel = \"warn\"\n")
+	address, credentials := startServer(t, "[identity]\nadmin = \"any_project\"\n[octavia]\nrbac = \"advanced\"\n[log]\nlevel = \"warn\"\n")
 	dir := t.TempDir()
 	configure(t, dir, "http://"+address, credentials.Clouds[clouds.Admin].Auth)
 

@@ -7,6 +7,7 @@ import (
 
 	"poise/internal/config"
 	"poise/internal/console"
+	"poise/internal/rest"
 )
 
 // openConsole puts the web console beside the APIs, whose client it is like any other.
@@ -14,6 +15,7 @@ func (h *house) openConsole(c config.Config) (err error) {
 	apis := h.handler
 	h.console, err = console.New(console.Config{
 		IdentityURL: cmp.Or(c.Console.IdentityURL, h.identity.URL()+"/v3"), PublicURL: c.PublicURL, Local: apis, Log: h.log,
+		Source: func(r *http.Request) string { return rest.Source(r.Context()) },
 	})
 	if err != nil {
 		return err

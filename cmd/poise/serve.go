@@ -114,6 +114,9 @@ func serve(ctx context.Context, c config.Config, read func() (config.Config, err
 		return err
 	}
 	defer unlock()
+	if err := tighten(c.DataDir, log); err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("the server's address: %w", err)
@@ -189,6 +192,7 @@ func build(
 	var err error
 	h.identity, err = keystone.New(ctx, keystone.Config{
 		DB: db, Region: c.Region, PublicURL: c.PublicURL, TokenLifetime: c.Identity.TokenLifetime.Duration, Log: log,
+		AdminAnywhere: c.Identity.Admin == "any_project",
 		Endpoints: []keystone.Endpoint{
 			{Type: "network", Name: "neutron", Path: "/network"},
 			{Type: "compute", Name: "nova", Path: "/compute/v2.1"},

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -60,6 +61,9 @@ func Ensure(dir, authURL, region string, newPassword func() string) (file File, 
 			password = newPassword()
 		}
 		file.Clouds[name] = cloud(authURL, region, user, password)
+	}
+	if reflect.DeepEqual(file, old) { // so that a start needs no room on the disk
+		return file, false, nil
 	}
 	return file, isNew, write(path, file)
 }

@@ -57,6 +57,8 @@ type Log struct {
 // Identity configures the embedded identity service.
 type Identity struct {
 	TokenLifetime Duration `toml:"token_lifetime"`
+	// Admin is where the role admin makes an administrator of the cloud: admin_project or any_project.
+	Admin string `toml:"admin"`
 }
 
 // Octavia says where the load-balancer API has a choice.
@@ -128,7 +130,7 @@ func Default() Config {
 	return Config{
 		Listen: "127.0.0.1:9876", TrustedProxies: []string{}, Region: "RegionOne", Fabric: "auto", DrainTimeout: Duration{30 * time.Second},
 		Log:      Log{Level: "info", Format: "text"},
-		Identity: Identity{TokenLifetime: Duration{12 * time.Hour}},
+		Identity: Identity{TokenLifetime: Duration{12 * time.Hour}, Admin: "admin_project"},
 		Octavia:  Octavia{RBAC: "default", EnforceScope: true},
 		Network:  Network{HostPorts: []string{}},
 		HTTP:     HTTP{MaxTarget: 8 << 10, MinBodyRate: 50},
@@ -212,6 +214,7 @@ func (c Config) Complete() (Config, error) {
 		{"fabric", c.Fabric, []string{"auto", "linux", "loopback"}},
 		{"log.level", c.Log.Level, []string{"debug", "info", "warn", "error"}},
 		{"log.format", c.Log.Format, []string{"text", "json"}},
+		{"identity.admin", c.Identity.Admin, []string{"admin_project", "any_project"}},
 		{"octavia.rbac", c.Octavia.RBAC, []string{"default", "keystone", "advanced", "owner"}},
 	} {
 		if !slices.Contains(choice.from, choice.value) {

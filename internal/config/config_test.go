@@ -33,6 +33,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"no such rules":   {"[octavia]\nrbac = 'none'", "octavia.rbac"},
 		"no such target":  {"[http]\nmax_target = 100000", "http.max_target: 100000 is not between 1024 and 16384 bytes"},
 		"no such rate":    {"[http]\nmin_body_rate = -1", "http.min_body_rate: -1"},
+		"no such admin":   {"[identity]\nadmin = 'all'", "identity.admin"},
 		"negative quota":  {"[quotas]\npool = -2", "quotas: -2"},
 		"bad duration":    {"[identity]\ntoken_lifetime = 'soon'", "soon"},
 	} {

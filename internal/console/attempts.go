@@ -1,7 +1,6 @@
 package console
 
 import (
-	"net"
 	"sync"
 	"time"
 
@@ -9,42 +8,41 @@ import (
 )
 
 const (
-	// attemptBurst and attemptEvery bound the attempts to sign in from one address.
-	attemptBurst = 10
-	attemptEvery = 5 * time.Second
-	// maxAddresses is how many addresses are remembered; beyond it, all are forgotten but the bound of all together.
-	maxAddresses = 10_000
-	// allBurst and allPerSecond bound the attempts of everybody together.
-	allBurst     = 50
-	allPerSecond = 10
+	// failureBurst failed logins are let through from one source, and one more each failureEvery.
+	failureBurst = 10
+	failureEvery = 5 * time.Second
+	// maxSources is how many sources are remembered; beyond it, all are forgotten.
+	maxSources = 10_000
 )
 
-// attempts bounds how often people try to sign in.
+// attempts bounds failed logins at another cloud's identity service, to which everybody comes from our address. Our own
+// service knows the sources, and bounds them itself.
 type attempts struct {
-	together  *rate.Limiter
-	mu        sync.Mutex // guards byAddress
-	byAddress map[string]*rate.Limiter
+	mu       sync.Mutex // guards bySource
+	bySource map[string]*rate.Limiter
 }
 
-func newAttempts() *attempts {
-	return &attempts{together: rate.NewLimiter(allPerSecond, allBurst), byAddress: map[string]*rate.Limiter{}}
-}
+func newAttempts() *attempts { return &attempts{bySource: map[string]*rate.Limiter{}} }
 
-// allow tells whether the client at an address (host:port) may try now.
-func (a *attempts) allow(remote string) bool {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		host = remote
-	}
+// allow tells whether a source may try now.
+func (a *attempts) allow(source string) bool {
 	a.mu.Lock()
-	limit := a.byAddress[host]
+	defer a.mu.Unlock()
+	limit := a.bySource[source]
+	return limit == nil || limit.Tokens() >= 1
+}
+
+// failed counts a failed login.
+func (a *attempts) failed(source string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	limit := a.bySource[source]
 	if limit == nil {
-		if len(a.byAddress) >= maxAddresses {
-			clear(a.byAddress)
+		if len(a.bySource) >= maxSources {
+			clear(a.bySource)
 		}
-		limit = rate.NewLimiter(rate.Every(attemptEvery), attemptBurst)
-		a.byAddress[host] = limit
+		limit = rate.NewLimiter(rate.Every(failureEvery), failureBurst)
+		a.bySource[source] = limit
 	}
-	a.mu.Unlock()
-	return limit.Allow() && a.together.Allow()
+	limit.Allow()
 }

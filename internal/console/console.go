@@ -20,7 +20,9 @@ type Config struct {
 	PublicURL string
 	// Local answers the APIs that are below PublicURL without a connection to ourselves; nil when there are none.
 	Local http.Handler
-	Log   *slog.Logger
+	// Source is where a browser's request comes from, as limits count it; nil: the address of the connection.
+	Source func(*http.Request) string
+	Log    *slog.Logger
 }
 
 // Console serves the pages.
@@ -47,6 +49,13 @@ func New(c Config) (*Console, error) {
 		Config: c, assets: files, doors: newDoors(public.Scheme == "https"), watches: newWatches(c.Log),
 		cloud: transport{host: public.Host, local: c.Local, remote: http.DefaultTransport},
 	}, nil
+}
+
+// identityIsLocal tells whether people sign in to the identity service of our own server.
+func (c *Console) identityIsLocal() bool {
+	public, err := url.Parse(c.PublicURL)
+	identity, identityErr := url.Parse(c.IdentityURL)
+	return err == nil && identityErr == nil && c.Local != nil && public.Host == identity.Host
 }
 
 // Close ends the streams of open pages, so that a server can stop, and what watches the clouds for them.

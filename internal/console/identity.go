@@ -32,7 +32,8 @@ type person struct {
 	Roles   []string                      `json:"roles"`
 	Region  string                        `json:"region"`  // chosen for what is shown one region at a time
 	Regions []string                      `json:"regions"` // with load balancers, by name
-	Roots   map[string]map[service]string `json:"roots"`   // of the services by region, as far as they answered
+	browser string                        // the token of the browser, for its cookie alone
+	Roots   map[string]map[service]string `json:"roots"` // of the services by region, as far as they answered
 }
 
 type project struct {
@@ -41,18 +42,24 @@ type project struct {
 }
 
 // credentials are what the sign-in form asks for.
-type credentials struct{ user, password, project, domain string }
+type credentials struct {
+	user, password, project, domain string
+	browser                         string // the token of the browser, "" where the identity service knows none
+}
+
+// browserHeader carries it to poise's own identity service and back.
+const browserHeader = "Poise-Browser"
 
 // signIn gets a token for credentials. Without a project it takes the first that the person has.
 func (c *Console) signIn(ctx context.Context, with credentials) (*person, error) {
 	return c.authenticate(ctx, gophercloud.AuthOptions{
 		Username: with.user, Password: with.password, DomainName: with.domain, TenantName: with.project,
-	})
+	}, with.browser)
 }
 
 // switchProject gets a token for another project in exchange for the one that the person has.
 func (c *Console) switchProject(ctx context.Context, p *person, projectID string) (*person, error) {
-	other, err := c.authenticate(ctx, gophercloud.AuthOptions{TokenID: p.Token, TenantID: projectID})
+	other, err := c.authenticate(ctx, gophercloud.AuthOptions{TokenID: p.Token, TenantID: projectID}, "")
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +69,7 @@ func (c *Console) switchProject(ctx context.Context, p *person, projectID string
 	return other, nil
 }
 
-func (c *Console) authenticate(ctx context.Context, options gophercloud.AuthOptions) (*person, error) {
+func (c *Console) authenticate(ctx context.Context, options gophercloud.AuthOptions, browser string) (*person, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	client, err := c.provider()
@@ -73,10 +80,14 @@ func (c *Console) authenticate(ctx context.Context, options gophercloud.AuthOpti
 	if err != nil {
 		return nil, fmt.Errorf("identity API: %w", err)
 	}
+	if browser != "" {
+		identity.MoreHeaders = map[string]string{browserHeader: browser}
+	}
 	result := tokens.Create(ctx, identity, &options)
 	if client.TokenID, err = result.ExtractTokenID(); err != nil {
 		return nil, faultOf(err)
 	}
+	known := result.Header.Get(browserHeader)
 	choice, err := c.projects(ctx, client)
 	if err != nil {
 		return nil, err
@@ -85,7 +96,11 @@ func (c *Console) authenticate(ctx context.Context, options gophercloud.AuthOpti
 		if len(choice) == 0 {
 			return nil, &fault{status: http.StatusForbidden, message: "You have no role in any project."}
 		}
-		return c.authenticate(ctx, gophercloud.AuthOptions{TokenID: client.TokenID, TenantID: choice[0].ID})
+		p, err := c.authenticate(ctx, gophercloud.AuthOptions{TokenID: client.TokenID, TenantID: choice[0].ID}, "")
+		if err == nil {
+			p.browser = known
+		}
+		return p, err
 	}
 	catalog, err := result.ExtractServiceCatalog()
 	if err != nil {
@@ -95,6 +110,7 @@ func (c *Console) authenticate(ctx context.Context, options gophercloud.AuthOpti
 	if err != nil {
 		return nil, err
 	}
+	p.browser = known
 	p.Choice, p.Regions = choice, regionsOf(catalog)
 	if len(p.Regions) == 0 {
 		return nil, &fault{status: http.StatusNotFound, message: "The cloud has no load balancers for this project."}

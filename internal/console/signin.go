@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -46,12 +47,24 @@ func (v *view) showSignIn() error {
 
 func (v *view) signInNow() error {
 	f := v.form()
-	if !v.doors.attempts.allow(v.r.RemoteAddr) {
+	source := v.r.RemoteAddr
+	if v.Source != nil {
+		source = v.Source(v.r)
+	}
+	own := v.identityIsLocal()
+	if !own && !v.doors.attempts.allow(source) {
+		v.w.Header().Set("Retry-After", strconv.Itoa(int(failureEvery.Seconds())))
 		f.problem = "Too many attempts. Wait a minute and try again."
 		v.renderStatus(http.StatusTooManyRequests, v.signInPage(f))
 		return nil
 	}
-	with := credentials{f.value("user"), v.r.PostFormValue("password"), f.value("project"), cmp.Or(f.value("domain"), defaultDomain)}
+	with := credentials{
+		user: f.value("user"), password: v.r.PostFormValue("password"), project: f.value("project"),
+		domain: cmp.Or(f.value("domain"), defaultDomain),
+	}
+	if own {
+		with.browser = v.browser()
+	}
 	if with.user == "" || with.password == "" {
 		f.problem = "User name and password are needed."
 		v.renderStatus(http.StatusUnprocessableEntity, v.signInPage(f))
@@ -65,6 +78,7 @@ func (v *view) signInNow() error {
 		if refused.status != http.StatusUnauthorized {
 			f.problem = refused.message
 		}
+		v.doors.attempts.failed(source)
 		v.renderStatus(refused.status, v.signInPage(f))
 		return nil
 	case err != nil:
@@ -74,8 +88,34 @@ func (v *view) signInNow() error {
 		return err
 	}
 	v.doors.noteGood(p.Token)
+	v.keepBrowser(p.browser)
 	v.goTo(next(f.value("next")))
 	return nil
+}
+
+// browserCookie holds the token by which the identity service knows the browser again: others' failed logins then do not
+// keep this person out. It signs nobody in.
+const browserCookie = "poise_browser"
+
+// browserDays is how long the identity service knows a browser.
+const browserDays = 30
+
+// browser is the token of the browser; a word that is none asks for one.
+func (v *view) browser() string {
+	if cookie, err := v.r.Cookie(browserCookie); err == nil && cookie.Value != "" {
+		return cookie.Value
+	}
+	return "new"
+}
+
+func (v *view) keepBrowser(token string) {
+	if token == "" {
+		return
+	}
+	http.SetCookie(v.w, &http.Cookie{
+		Name: browserCookie, Value: token, Path: Base, MaxAge: browserDays * 24 * 3600, SameSite: http.SameSiteLaxMode,
+		HttpOnly: true, Secure: v.doors.sessions.Cookie.Secure,
+	})
 }
 
 func (v *view) signOut() error {

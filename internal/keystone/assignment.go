@@ -76,8 +76,11 @@ func (r *request) grant(ctx context.Context, db bun.IDB) (assignmentRow, error) 
 		return grant, err
 	}
 	role, err := findRole(ctx, db, r.PathValue("role"))
+	if err != nil {
+		return grant, err
+	}
 	grant.RoleID = role.ID
-	return grant, err
+	return grant, r.managesRole(role)
 }
 
 // grantTarget is the user, and the project or domain, that the path names.
@@ -86,15 +89,24 @@ func (r *request) grantTarget(ctx context.Context, db bun.IDB) (assignmentRow, e
 	if err != nil {
 		return assignmentRow{}, err
 	}
+	if err := r.managesUser(ctx, db, user); err != nil {
+		return assignmentRow{}, err
+	}
 	grant := assignmentRow{UserID: user.ID}
 	if id := r.PathValue("project"); id != "" {
 		project, err := findProject(ctx, db, id)
+		if err != nil {
+			return grant, err
+		}
 		grant.ProjectID = project.ID
-		return grant, err
+		return grant, r.managesProject(project)
 	}
 	domain, err := findDomain(ctx, db, r.PathValue("domain"))
+	if err != nil {
+		return grant, err
+	}
 	grant.DomainID = domain.ID
-	return grant, err
+	return grant, r.manages(domain.ID)
 }
 
 // whereGrant narrows a query to the assignments that have what grant has.

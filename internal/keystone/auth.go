@@ -122,17 +122,17 @@ func (who identity) holds(ctx context.Context, tx bun.Tx) error {
 }
 
 // identify proves who signs in. Whatever is wrong with a claim that is well-formed, the answer is the same.
-func (s *Service) identify(ctx context.Context, claim authIdentity) (identity, error) {
+func (s *Service) identify(ctx context.Context, claim authIdentity, from origin) (identity, error) {
 	if len(claim.Methods) != 1 {
 		return identity{}, errBadField("auth.identity.methods", "exactly one method is needed")
 	}
 	switch method := claim.Methods[0]; {
 	case method == methodPassword && claim.Password != nil:
-		return s.identifyByPassword(ctx, claim.Password.User)
+		return s.identifyByPassword(ctx, claim.Password.User, from)
 	case method == methodToken && claim.Token != nil:
 		return s.identifyByToken(ctx, claim.Token.ID)
 	case method == methodCredential && claim.Credential != nil:
-		return s.identifyByCredential(ctx, claim)
+		return s.identifyByCredential(ctx, claim, from)
 	case slices.Contains([]string{methodPassword, methodToken, methodCredential}, method):
 		return identity{}, errBadField("auth.identity."+method, "is required for the method %q", method)
 	default:
@@ -143,7 +143,7 @@ func (s *Service) identify(ctx context.Context, claim authIdentity) (identity, e
 	}
 }
 
-func (s *Service) identifyByPassword(ctx context.Context, claim authUser) (identity, error) {
+func (s *Service) identifyByPassword(ctx context.Context, claim authUser, from origin) (identity, error) {
 	user, err := s.claimedUser(ctx, "auth.identity.password.user", claim)
 	if err != nil {
 		return identity{}, err
@@ -151,17 +151,22 @@ func (s *Service) identifyByPassword(ctx context.Context, claim authUser) (ident
 	if len(claim.Password) > maxPasswordBytes {
 		return identity{}, errBadField("auth.identity.password.user.password", "is longer than %d bytes", maxPasswordBytes)
 	}
-	good, err := s.passwords.check(ctx, account(user, claim), claim.Password, user.PasswordHash)
+	a, err := s.attempt(ctx, account(user, claim), user.ID, from)
+	if err != nil {
+		return identity{}, err
+	}
+	good, err := s.passwords.check(ctx, a, claim.Password, user.PasswordHash)
 	if err != nil {
 		return identity{}, err
 	}
 	if !good {
 		return identity{}, errUnauthorized
 	}
+	s.remember(ctx, user.ID, from)
 	return identity{user: user, methods: []string{methodPassword}}, nil
 }
 
-// account is on whose account a failed login goes; unknown users have one as well, so that it does not tell them apart.
+// account is the key that failed logins are limited by. Unknown users get one too, so that limits do not reveal who exists.
 func account(user userRow, claim authUser) string {
 	if user.ID != "" {
 		return user.ID
@@ -230,19 +235,20 @@ func withMethod(methods []string, method string) []string {
 	return append([]string{method}, methods...)
 }
 
-func (s *Service) identifyByCredential(ctx context.Context, claim authIdentity) (identity, error) {
+func (s *Service) identifyByCredential(ctx context.Context, claim authIdentity, from origin) (identity, error) {
 	credential, err := s.claimedCredential(ctx, claim)
 	if err != nil {
 		return identity{}, err
 	}
-	who := credential.ID
-	if who == "" {
-		who = fmt.Sprintf("%q %q", claim.Credential.ID, claim.Credential.Name)
+	// Guesses at an application credential have budgets of their own: they do not lock its user out.
+	a := attempt{account: "credential " + credential.ID, source: from.source}
+	if credential.ID == "" {
+		a.account = fmt.Sprintf("credential %q %q", claim.Credential.ID, claim.Credential.Name)
 	}
 	if len(claim.Credential.Secret) > maxPasswordBytes {
 		return identity{}, errBadField("auth.identity.application_credential.secret", "is longer than %d bytes", maxPasswordBytes)
 	}
-	good, err := s.passwords.check(ctx, who, claim.Credential.Secret, credential.SecretHash)
+	good, err := s.passwords.check(ctx, a, claim.Credential.Secret, credential.SecretHash)
 	if err != nil {
 		return identity{}, err
 	}

@@ -10,6 +10,7 @@ import (
 // The roles that decide something here; the others of [bootstrapRoles] are decided about by the other services.
 const (
 	roleAdmin   = "admin"
+	roleManager = "manager"
 	roleMember  = "member"
 	roleReader  = "reader"
 	roleService = "service"
@@ -17,13 +18,13 @@ const (
 
 // bootstrapRoles are the roles that Octavia's policies know.
 var bootstrapRoles = []string{
-	roleAdmin, roleMember, roleReader, roleService,
+	roleAdmin, roleManager, roleMember, roleReader, roleService,
 	"load-balancer_observer", "load-balancer_global_observer", "load-balancer_member",
 	"load-balancer_quota_admin", "load-balancer_admin",
 }
 
 // bootstrapImplications say that who has the first role has the second.
-var bootstrapImplications = [][2]string{{roleAdmin, roleMember}, {roleMember, roleReader}}
+var bootstrapImplications = [][2]string{{roleAdmin, roleManager}, {roleManager, roleMember}, {roleMember, roleReader}}
 
 // Account is a user of the first start, with a project of the same name, in the domain Default.
 type Account struct {
@@ -102,15 +103,11 @@ func (s *Service) bootstrapAccount(ctx context.Context, tx bun.Tx, account Accou
 	if err != nil || taken {
 		return false, err
 	}
-	hash, err := s.newPassword(ctx, account.Password)
+	hash, err := s.newPassword(ctx, account.Name, account.Password)
 	if err != nil {
 		return false, err
 	}
-	if err := insertMissing(ctx, tx, &projectRow{ID: newID(), DomainID: defaultDomain, Name: account.Name, Enabled: true}); err != nil {
-		return false, err
-	}
-	var project projectRow
-	err = tx.NewSelect().Model(&project).Where("p.domain_id = ? AND p.name = ?", defaultDomain, account.Name).Scan(ctx)
+	project, err := bootstrapProject(ctx, tx, account)
 	if err != nil {
 		return false, err
 	}
@@ -128,6 +125,23 @@ func (s *Service) bootstrapAccount(ctx context.Context, tx bun.Tx, account Accou
 	return true, insertMissing(ctx, tx, &assignmentRow{UserID: user.ID, RoleID: role.ID, ProjectID: project.ID})
 }
 
+// bootstrapProject finds or makes the account's project. That of the administrators keeps its place under another name.
+func bootstrapProject(ctx context.Context, tx bun.Tx, account Account) (project projectRow, err error) {
+	find := func() *bun.SelectQuery { return tx.NewSelect().Model(&project) }
+	if account.Role == roleAdmin {
+		if err := find().Where("p.is_admin").Limit(1).Scan(ctx); err == nil || !isNoRows(err) {
+			return project, err
+		}
+	}
+	err = insertMissing(ctx, tx, &projectRow{
+		ID: newID(), DomainID: defaultDomain, Name: account.Name, Enabled: true, IsAdmin: account.Role == roleAdmin,
+	})
+	if err != nil {
+		return project, err
+	}
+	return project, find().Where("p.domain_id = ? AND p.name = ?", defaultDomain, account.Name).Scan(ctx)
+}
+
 // SetPassword gives a user of the default domain a new password and ends the user's tokens: the way back in for the
 // owner of the machine who has lost it.
 func (s *Service) SetPassword(ctx context.Context, userName, password string) error {
@@ -139,7 +153,7 @@ func (s *Service) SetPassword(ctx context.Context, userName, password string) er
 	if err != nil {
 		return fmt.Errorf("user %s: %w", userName, err)
 	}
-	hash, err := s.newPassword(ctx, password)
+	hash, err := s.newPassword(ctx, userName, password)
 	if err != nil {
 		return err
 	}

@@ -175,7 +175,7 @@ func (s *Service) createCredential(ctx context.Context, r *request) (answer, err
 	if secret == "" || len(secret) > maxPasswordBytes {
 		return answer{}, errBadField("secret", "must have 1 to %d bytes", maxPasswordBytes)
 	}
-	if c.SecretHash, err = s.passwords.hash(ctx, secret); err != nil {
+	if c.SecretHash, err = s.passwords.hash(ctx, c.UserID, secret); err != nil {
 		return answer{}, err
 	}
 	if err := s.storeCredential(ctx, c, roles); err != nil {

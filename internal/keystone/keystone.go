@@ -46,6 +46,9 @@ type Config struct {
 	// Endpoints are the other services of the catalogue; the identity service adds itself.
 	Endpoints     []Endpoint
 	TokenLifetime time.Duration // 0: DefaultTokenLifetime
+	// AdminAnywhere makes administrators of the cloud of those who have the role admin on any project or domain, as
+	// OpenStack did of old. Otherwise it counts in the administrators' project alone.
+	AdminAnywhere bool
 	Log           *slog.Logger
 }
 
@@ -64,8 +67,10 @@ type Service struct {
 	publicURL string
 	catalog   []catalogService
 	lifetime  time.Duration
-	passwords *passwords
-	sessions  *sessionCache
+	// adminAnywhere has the role admin count in every project and domain.
+	adminAnywhere bool
+	passwords     *passwords
+	sessions      *sessionCache
 }
 
 var _ rest.Verifier = (*Service)(nil)
@@ -90,8 +95,10 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		publicURL: publicURL + Path,
 		catalog:   makeCatalog(publicURL, c.Region, c.Endpoints),
 		lifetime:  c.TokenLifetime,
-		passwords: newPasswords(),
-		sessions:  newSessionCache(),
+
+		adminAnywhere: c.AdminAnywhere,
+		passwords:     newPasswords(),
+		sessions:      newSessionCache(),
 	}, nil
 }
 

@@ -6,14 +6,10 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
-	"net/http"
-	"runtime"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/crypto/argon2"
-	"golang.org/x/time/rate"
 )
 
 // The cost of one password hash: the second of the equivalent settings that OWASP's Password Storage Cheat Sheet
@@ -26,58 +22,43 @@ const (
 	argonKeyBytes  = 32
 )
 
-const (
-	// maxHashing bounds how many passwords are hashed at once, and with it their memory (19 MiB each).
-	maxHashing = 4
-	// maxHashWait is how long a login waits for its turn before it is told to come back.
-	maxHashWait = 10 * time.Second
-
-	// failureBurst is how many wrong passwords in a row one user may give; from then on one each failureEvery.
-	failureBurst = 10
-	failureEvery = 6 * time.Second
-	// maxFailing bounds for how many names failed logins are counted; at the limit those that recovered are forgotten.
-	maxFailing = 10_000
-
-	maxPasswordBytes = 4096
-)
+const maxPasswordBytes = 4096
 
 // passwords hashes and checks passwords and the secrets of application credentials.
 type passwords struct {
-	turns chan struct{} // one slot for each hash at work
-
-	mu      sync.Mutex // guards failing
-	failing map[string]*rate.Limiter
+	turns    *turns
+	failures failures
 }
 
 func newPasswords() *passwords {
-	return &passwords{
-		turns:   make(chan struct{}, min(runtime.GOMAXPROCS(0), maxHashing)),
-		failing: map[string]*rate.Limiter{},
-	}
+	return &passwords{turns: newTurns(), failures: failures{counts: map[string]*failing{}}}
 }
 
-// check tells whether password belongs to hash. An empty hash belongs to none, and takes as long to say so. who is
-// the user on whose account a failure goes. An error says that nothing was checked.
-func (p *passwords) check(ctx context.Context, who, password, hash string) (bool, error) {
-	done, err := p.turn(ctx)
+// check tells whether password belongs to hash. An empty hash belongs to none, and takes as long to say so. An error says
+// that nothing was checked.
+func (p *passwords) check(ctx context.Context, a attempt, password, hash string) (bool, error) {
+	if wait := p.failures.wait(a, time.Now()); wait > 0 { // costs nothing to say
+		return false, errTooMany(wait)
+	}
+	done, err := p.turns.take(ctx, a)
 	if err != nil {
 		return false, err
 	}
 	defer done()
-	// Behind the turn, so that guesses made at the same time do not all pass before the first is counted.
-	if wait := p.wait(who, time.Now()); wait > 0 {
+	giveBack, wait := p.failures.take(a, time.Now())
+	if wait > 0 {
 		return false, errTooMany(wait)
 	}
-	if matches(password, hash) {
-		return true, nil
+	if !matches(password, hash) {
+		return false, nil
 	}
-	p.failed(who, time.Now())
-	return false, nil
+	giveBack() // only failures count
+	return true, nil
 }
 
-// hash returns what to keep of a password.
-func (p *passwords) hash(ctx context.Context, password string) (string, error) {
-	done, err := p.turn(ctx)
+// hash returns what to keep of a password. who is the user for whom it is made.
+func (p *passwords) hash(ctx context.Context, who, password string) (string, error) {
+	done, err := p.turns.take(ctx, attempt{account: who, known: "signed in"})
 	if err != nil {
 		return "", err
 	}
@@ -85,64 +66,6 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, argonSaltBytes)
 	_, _ = rand.Read(salt) // never fails (crypto/rand)
 	return encodeHash(currentCost, salt, currentCost.key(password, salt)), nil
-}
-
-// turn waits until the caller may hash.
-func (p *passwords) turn(ctx context.Context) (done func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, maxHashWait)
-	defer cancel()
-	select {
-	case p.turns <- struct{}{}:
-		return func() { <-p.turns }, nil
-	case <-ctx.Done():
-		return nil, &fault{
-			status: http.StatusServiceUnavailable, retryAfter: maxHashWait,
-			message: "Too many logins at once; try again later.",
-		}
-	}
-}
-
-// wait returns how long who has to wait before the next attempt.
-func (p *passwords) wait(who string, now time.Time) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	limit := p.failing[who]
-	if limit == nil {
-		return 0
-	}
-	missing := 1 - limit.TokensAt(now)
-	return max(0, time.Duration(missing*float64(failureEvery)))
-}
-
-// failed counts a failed login.
-func (p *passwords) failed(who string, now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	limit := p.failing[who]
-	if limit == nil {
-		p.makeRoom(now)
-		limit = rate.NewLimiter(rate.Every(failureEvery), failureBurst)
-		p.failing[who] = limit
-	}
-	limit.AllowN(now, 1)
-}
-
-// makeRoom forgets the names that recovered, or any one when there are none. p.mu is held.
-func (p *passwords) makeRoom(now time.Time) {
-	if len(p.failing) < maxFailing {
-		return
-	}
-	for who, limit := range p.failing {
-		if limit.TokensAt(now) >= failureBurst {
-			delete(p.failing, who)
-		}
-	}
-	for who := range p.failing {
-		if len(p.failing) < maxFailing {
-			return
-		}
-		delete(p.failing, who)
-	}
 }
 
 // cost is what one hash costs, as it stands in the hash.

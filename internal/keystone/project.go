@@ -3,6 +3,7 @@ package keystone
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"github.com/uptrace/bun"
 
@@ -28,6 +29,7 @@ func (s *Service) projectsJSON(rows []projectRow) []any {
 func (s *Service) listProjects(ctx context.Context, r *request) (answer, error) {
 	var rows []projectRow
 	query := s.db.NewSelect().Model(&rows).Order("p.name", "p.id")
+	whereManaged(query, r)
 	whereAsked(query, r, "id", "name", "domain_id", "enabled")
 	if r.URL.Query().Has("parent_id") { // a project's parent is its domain
 		query.Where("p.domain_id = ?", r.URL.Query().Get("parent_id"))
@@ -123,6 +125,9 @@ func (s *Service) createProject(ctx context.Context, r *request) (answer, error)
 		return answer{}, err
 	}
 	p := projectRow{ID: newID(), Enabled: true, DomainID: r.homeDomain(body.Project.DomainID, body.Project.ParentID)}
+	if err := r.manages(p.DomainID); err != nil {
+		return answer{}, err
+	}
 	if err := body.apply(&p); err != nil {
 		return answer{}, err
 	}
@@ -171,7 +176,7 @@ func (r *request) homeDomain(named ...*string) string {
 // showProject is for the administrator and for those who have a role on the project.
 func (s *Service) showProject(ctx context.Context, r *request) (answer, error) {
 	id := r.PathValue("project")
-	if !admin(r) {
+	if !manager(r) {
 		roles, err := effectiveRoles(ctx, s.db, r.caller.user.ID, id, "")
 		if err != nil {
 			return answer{}, err
@@ -183,6 +188,11 @@ func (s *Service) showProject(ctx context.Context, r *request) (answer, error) {
 	p, err := findProject(ctx, s.db, id)
 	if err != nil {
 		return answer{}, err
+	}
+	if manager(r) {
+		if err := r.manages(p.DomainID); err != nil {
+			return answer{}, err
+		}
 	}
 	return ok(map[string]any{"project": s.projectJSON(p)})
 }
@@ -203,6 +213,9 @@ func (s *Service) updateProject(ctx context.Context, r *request) (answer, error)
 		if p, err = findProject(ctx, tx, r.PathValue("project")); err != nil {
 			return err
 		}
+		if err := r.managesProject(p); err != nil {
+			return err
+		}
 		if err := body.apply(&p); err != nil {
 			return err
 		}
@@ -220,6 +233,12 @@ func (s *Service) deleteProject(ctx context.Context, r *request) (answer, error)
 		p, err := findProject(ctx, tx, r.PathValue("project"))
 		if err != nil {
 			return err
+		}
+		if err := r.managesProject(p); err != nil {
+			return err
+		}
+		if p.IsAdmin {
+			return &fault{status: http.StatusForbidden, message: "The administrators' project cannot be deleted."}
 		}
 		return deleteRow(ctx, tx, &p, "project")
 	})

@@ -50,10 +50,13 @@ var open policy
 
 func anybody(*request) bool { return true }
 
-func admin(r *request) bool { return r.caller.hasRole(roleAdmin) }
+func admin(r *request) bool { return r.caller.admin }
 
 // self is the user that the path names.
 func self(r *request) bool { return r.caller.user.ID == r.PathValue("user") || admin(r) }
+
+// selfOrManager is also who manages a domain; the handler sees whether it is the user's.
+func selfOrManager(r *request) bool { return self(r) || manager(r) }
 
 // ownDomain is a user of the domain that the path names.
 func ownDomain(r *request) bool { return r.caller.user.Domain.ID == r.PathValue("domain") || admin(r) }
@@ -88,17 +91,17 @@ func (s *Service) table() []route {
 		{"PATCH", "/v3/domains/{domain}", "identity:update_domain", admin, s.updateDomain},
 		{"DELETE", "/v3/domains/{domain}", "identity:delete_domain", admin, s.deleteDomain},
 
-		{"GET", "/v3/projects", "identity:list_projects", admin, s.listProjects},
-		{"POST", "/v3/projects", "identity:create_project", admin, s.createProject},
+		{"GET", "/v3/projects", "identity:list_projects", manager, s.listProjects},
+		{"POST", "/v3/projects", "identity:create_project", manager, s.createProject},
 		{"GET", "/v3/projects/{project}", "identity:get_project", anybody, s.showProject},
-		{"PATCH", "/v3/projects/{project}", "identity:update_project", admin, s.updateProject},
-		{"DELETE", "/v3/projects/{project}", "identity:delete_project", admin, s.deleteProject},
+		{"PATCH", "/v3/projects/{project}", "identity:update_project", manager, s.updateProject},
+		{"DELETE", "/v3/projects/{project}", "identity:delete_project", manager, s.deleteProject},
 
-		{"GET", "/v3/users", "identity:list_users", admin, s.listUsers},
-		{"POST", "/v3/users", "identity:create_user", admin, s.createUser},
-		{"GET", "/v3/users/{user}", "identity:get_user", self, s.showUser},
-		{"PATCH", "/v3/users/{user}", "identity:update_user", admin, s.updateUser},
-		{"DELETE", "/v3/users/{user}", "identity:delete_user", admin, s.deleteUser},
+		{"GET", "/v3/users", "identity:list_users", manager, s.listUsers},
+		{"POST", "/v3/users", "identity:create_user", manager, s.createUser},
+		{"GET", "/v3/users/{user}", "identity:get_user", selfOrManager, s.showUser},
+		{"PATCH", "/v3/users/{user}", "identity:update_user", manager, s.updateUser},
+		{"DELETE", "/v3/users/{user}", "identity:delete_user", manager, s.deleteUser},
 		{"POST", "/v3/users/{user}/password", "identity:change_password", open, s.changePassword},
 		{"GET", "/v3/users/{user}/projects", "identity:list_user_projects", self, s.listUserProjects},
 		{"GET", "/v3/users/{user}/groups", "identity:list_groups_for_user", self, s.listGroups},
@@ -109,22 +112,22 @@ func (s *Service) table() []route {
 		{"GET", userCredentials + "/{id}", "identity:get_application_credential", self, s.showCredential},
 		{"DELETE", userCredentials + "/{id}", "identity:delete_application_credential", self, s.deleteCredential},
 
-		{"GET", "/v3/roles", "identity:list_roles", admin, s.listRoles},
+		{"GET", "/v3/roles", "identity:list_roles", manager, s.listRoles},
 		{"POST", "/v3/roles", "identity:create_role", admin, s.createRole},
-		{"GET", "/v3/roles/{role}", "identity:get_role", admin, s.showRole},
+		{"GET", "/v3/roles/{role}", "identity:get_role", manager, s.showRole},
 		{"PATCH", "/v3/roles/{role}", "identity:update_role", admin, s.updateRole},
 		{"DELETE", "/v3/roles/{role}", "identity:delete_role", admin, s.deleteRole},
 		{"GET", "/v3/role_inferences", "identity:list_role_inference_rules", admin, s.listInferences},
 
 		{"GET", "/v3/role_assignments", "identity:list_role_assignments", admin, s.listAssignments},
-		{"GET", onProject, "identity:list_grants", admin, s.listGrants},
-		{"GET", onProject + "/{role}", "identity:check_grant", admin, s.checkGrant},
-		{"PUT", onProject + "/{role}", "identity:create_grant", admin, s.createGrant},
-		{"DELETE", onProject + "/{role}", "identity:revoke_grant", admin, s.deleteGrant},
-		{"GET", onDomain, "identity:list_grants", admin, s.listGrants},
-		{"GET", onDomain + "/{role}", "identity:check_grant", admin, s.checkGrant},
-		{"PUT", onDomain + "/{role}", "identity:create_grant", admin, s.createGrant},
-		{"DELETE", onDomain + "/{role}", "identity:revoke_grant", admin, s.deleteGrant},
+		{"GET", onProject, "identity:list_grants", manager, s.listGrants},
+		{"GET", onProject + "/{role}", "identity:check_grant", manager, s.checkGrant},
+		{"PUT", onProject + "/{role}", "identity:create_grant", manager, s.createGrant},
+		{"DELETE", onProject + "/{role}", "identity:revoke_grant", manager, s.deleteGrant},
+		{"GET", onDomain, "identity:list_grants", manager, s.listGrants},
+		{"GET", onDomain + "/{role}", "identity:check_grant", manager, s.checkGrant},
+		{"PUT", onDomain + "/{role}", "identity:create_grant", manager, s.createGrant},
+		{"DELETE", onDomain + "/{role}", "identity:revoke_grant", manager, s.deleteGrant},
 	}
 }
 

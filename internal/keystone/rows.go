@@ -29,6 +29,7 @@ type projectRow struct {
 	Name        string
 	Description string
 	Enabled     bool
+	IsAdmin     bool // the role admin in it makes an administrator of the cloud
 }
 
 type userRow struct {

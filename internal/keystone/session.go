@@ -42,6 +42,7 @@ type session struct {
 	project    *owned // nil: not scoped to a project
 	domain     *named // nil: not scoped to a domain
 	roles      []named
+	admin      bool               // of the cloud
 	credential *sessionCredential // nil: not by an application credential
 	methods    []string
 	auditIDs   []string
@@ -70,6 +71,9 @@ func (s *session) caller() rest.Caller {
 		c.ProjectID, c.ProjectName = s.project.ID, s.project.Name
 	}
 	for _, role := range s.roles {
+		if role.Name == roleAdmin && !s.admin {
+			continue // it counts in another project only; see rest.Caller
+		}
 		c.Roles = append(c.Roles, role.Name)
 	}
 	return c
@@ -86,7 +90,7 @@ func (s *Service) session(ctx context.Context, token string) (*session, error) {
 	if found != nil {
 		return found, nil
 	}
-	found, err := loadSession(ctx, s.db, hash, now)
+	found, err := s.loadSession(ctx, s.db, hash, now)
 	if err != nil {
 		return nil, err
 	}
@@ -109,17 +113,17 @@ type sessionRow struct {
 	ProjectName, ProjectDomainID, ProjectDomainName string
 	DomainName                                      string
 	CredentialName                                  string
-	CredentialUnrestricted                          bool
+	CredentialUnrestricted, IsAdminProject          bool
 }
 
 // loadSession reads what a token stands for now. Nothing that is disabled or expired comes back.
-func loadSession(ctx context.Context, db bun.IDB, hash string, now time.Time) (*session, error) {
+func (s *Service) loadSession(ctx context.Context, db bun.IDB, hash string, now time.Time) (*session, error) {
 	var row sessionRow
 	err := db.NewRaw(`
 		SELECT t.*, u.name AS user_name, ud.id AS user_domain_id, ud.name AS user_domain_name,
 			COALESCE(p.name, '') AS project_name, COALESCE(pd.id, '') AS project_domain_id,
 			COALESCE(pd.name, '') AS project_domain_name, COALESCE(d.name, '') AS domain_name,
-			COALESCE(c.name, '') AS credential_name, COALESCE(c.unrestricted, FALSE) AS credential_unrestricted
+			COALESCE(p.is_admin, FALSE) AS is_admin_project, COALESCE(c.name, '') AS credential_name, COALESCE(c.unrestricted, FALSE) AS credential_unrestricted
 		FROM keystone_token t
 		JOIN keystone_user u ON u.id = t.user_id
 		JOIN keystone_domain ud ON ud.id = u.domain_id
@@ -144,6 +148,7 @@ func loadSession(ctx context.Context, db bun.IDB, hash string, now time.Time) (*
 	if len(found.roles) == 0 && (found.project != nil || found.domain != nil) {
 		return nil, rest.ErrUnauthenticated // the user has lost the project
 	}
+	found.admin = found.hasRole(roleAdmin) && (s.adminAnywhere || row.IsAdminProject)
 	return found, nil
 }
 

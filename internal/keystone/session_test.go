@@ -48,18 +48,18 @@ func TestSessionCache(t *testing.T) {
 }
 
 func TestFailuresAreBounded(t *testing.T) {
-	p := newPasswords()
+	f := &failures{counts: map[string]*failing{}}
 	now := time.Now()
 	for i := range maxFailing + 100 {
-		p.failed(fmt.Sprint(i), now)
+		f.take(attempt{account: fmt.Sprint(i), source: fmt.Sprint(i)}, now)
 	}
-	if len(p.failing) > maxFailing {
-		t.Errorf("failures are counted for %d names", len(p.failing))
+	if len(f.counts) > maxFailing {
+		t.Errorf("failures are counted for %d names", len(f.counts))
 	}
 }
 
 func TestHashes(t *testing.T) {
-	good, err := newPasswords().hash(t.Context(), "secret")
+	good, err := newPasswords().hash(t.Context(), "u", "secret")
 	if err != nil {
 		t.Fatal(err)
 	}

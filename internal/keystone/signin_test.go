@@ -61,7 +61,7 @@ func TestTokenOnTheWire(t *testing.T) {
 		"user":       object{"id": "<id>", "name": "admin", "domain": object{"id": "default", "name": "Default"}, "password_expires_at": nil},
 		"project":    object{"id": "<id>", "name": "admin", "domain": object{"id": "default", "name": "Default"}},
 		"is_domain":  false,
-		"roles":      []any{object{"id": "<id>", "name": "admin"}, object{"id": "<id>", "name": "member"}, object{"id": "<id>", "name": "reader"}},
+		"roles":      []any{object{"id": "<id>", "name": "admin"}, object{"id": "<id>", "name": "manager"}, object{"id": "<id>", "name": "member"}, object{"id": "<id>", "name": "reader"}},
 		"audit_ids":  []any{"<audit>"},
 		"issued_at":  "<time>",
 		"expires_at": "<time>",
@@ -180,7 +180,7 @@ func TestUnknownUserAndWrongPasswordLookTheSame(t *testing.T) {
 func TestTooManyFailedLogins(t *testing.T) {
 	c := newCloud(t, databasetest.SQLite(t))
 	admin := c.admin()
-	for range 10 {
+	for range 4 {
 		c.want(401, "POST", "/v3/auth/tokens", passwordAuth("demo", "wrong", nil))
 	}
 	answer := c.want(429, "POST", "/v3/auth/tokens", passwordAuth("demo", demoPassword, nil))

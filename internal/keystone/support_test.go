@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -36,13 +37,21 @@ type cloud struct {
 
 func newCloud(t *testing.T, db *database.DB) *cloud {
 	t.Helper()
+	return newCloudWith(t, db, func(*keystone.Config) {})
+}
+
+func newCloudWith(t *testing.T, db *database.DB, adjust func(*keystone.Config)) *cloud {
+	t.Helper()
 	mux := http.NewServeMux()
-	server := httptest.NewServer(rest.Frame{Log: slog.New(slog.DiscardHandler)}.Around(mux))
+	frame := rest.Frame{Log: slog.New(slog.DiscardHandler), Proxies: rest.Proxies{netip.MustParsePrefix("127.0.0.0/8")}}
+	server := httptest.NewServer(frame.Around(mux))
 	t.Cleanup(server.Close)
-	service, err := keystone.New(t.Context(), keystone.Config{
+	config := keystone.Config{
 		DB: db, Region: "RegionOne", PublicURL: server.URL, Log: slog.New(slog.DiscardHandler),
 		Endpoints: []keystone.Endpoint{{Type: "load-balancer", Name: "octavia", Path: "/load-balancer"}},
-	})
+	}
+	adjust(&config)
+	service, err := keystone.New(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,8 @@ func (s *Service) createToken(ctx context.Context, r *request) (answer, error) {
 	if body.Auth == nil {
 		return answer{}, errBadField("auth", "is required")
 	}
-	who, err := s.identify(ctx, body.Auth.Identity)
+	from := r.origin()
+	who, err := s.identify(ctx, body.Auth.Identity, from)
 	if err != nil {
 		return answer{}, err
 	}
@@ -53,6 +54,9 @@ func (s *Service) createToken(ctx context.Context, r *request) (answer, error) {
 	}
 	reply := s.tokenAnswer(http.StatusCreated, signedIn, r)
 	reply.header.Set("X-Subject-Token", token)
+	if from.browser != "" {
+		reply.header.Set(BrowserHeader, from.browser)
+	}
 	return reply, nil
 }
 
@@ -78,7 +82,7 @@ func (s *Service) issue(ctx context.Context, who identity, target scope) (string
 			return fmt.Errorf("token: %w", err)
 		}
 		var err error
-		signedIn, err = loadSession(ctx, tx, row.Hash, now)
+		signedIn, err = s.loadSession(ctx, tx, row.Hash, now)
 		return err
 	})
 	return token, signedIn, err
@@ -115,7 +119,7 @@ func (s *Service) subject(ctx context.Context, r *request) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if subject.user.ID != r.caller.user.ID && !r.caller.hasRole(roleAdmin) && !r.caller.hasRole(roleService) {
+	if subject.user.ID != r.caller.user.ID && !r.caller.admin && !r.caller.hasRole(roleService) {
 		return nil, errForbidden(r.action)
 	}
 	return subject, nil

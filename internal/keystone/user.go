@@ -28,6 +28,7 @@ func (s *Service) userJSON(u userRow) map[string]any {
 func (s *Service) listUsers(ctx context.Context, r *request) (answer, error) {
 	var rows []userRow
 	query := s.db.NewSelect().Model(&rows).Order("u.name", "u.id")
+	whereManaged(query, r)
 	whereAsked(query, r, "id", "name", "domain_id", "enabled", "default_project_id")
 	if err := query.Scan(ctx); err != nil {
 		return answer{}, fmt.Errorf("users: %w", err)
@@ -65,16 +66,16 @@ func (s *Service) decodeUser(ctx context.Context, r *request) (body userRequest,
 	if body.User.Password == nil {
 		return body, "", nil
 	}
-	passwordHash, err = s.newPassword(ctx, *body.User.Password)
+	passwordHash, err = s.newPassword(ctx, r.caller.user.ID, *body.User.Password)
 	return body, passwordHash, err
 }
 
-// newPassword checks a password that a user shall have and hashes it.
-func (s *Service) newPassword(ctx context.Context, password string) (string, error) {
+// newPassword checks a password that a user shall have and hashes it, on the account of who asks for it.
+func (s *Service) newPassword(ctx context.Context, who, password string) (string, error) {
 	if password == "" || len(password) > maxPasswordBytes {
 		return "", errBadField("password", "must have 1 to %d bytes", maxPasswordBytes)
 	}
-	return s.passwords.hash(ctx, password)
+	return s.passwords.hash(ctx, who, password)
 }
 
 // apply puts what the request gives, but for the password, into the user, whose domain is fixed before.
@@ -108,6 +109,9 @@ func (s *Service) createUser(ctx context.Context, r *request) (answer, error) {
 		return answer{}, err
 	}
 	u := userRow{ID: newID(), Enabled: true, DomainID: r.homeDomain(body.User.DomainID), PasswordHash: passwordHash}
+	if err := r.manages(u.DomainID); err != nil {
+		return answer{}, err
+	}
 	if err := body.apply(&u); err != nil {
 		return answer{}, err
 	}
@@ -129,6 +133,11 @@ func (s *Service) showUser(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if !self(r) {
+		if err := r.manages(u.DomainID); err != nil {
+			return answer{}, err
+		}
+	}
 	return ok(map[string]any{"user": s.userJSON(u)})
 }
 
@@ -147,6 +156,9 @@ func (s *Service) updateUser(ctx context.Context, r *request) (answer, error) {
 	var u userRow
 	err = s.change(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 		if u, err = findUser(ctx, tx, r.PathValue("user")); err != nil {
+			return err
+		}
+		if err := r.managesUser(ctx, tx, u); err != nil {
 			return err
 		}
 		if err := body.apply(&u); err != nil {
@@ -187,11 +199,11 @@ func (s *Service) changePassword(ctx context.Context, r *request) (answer, error
 	if len(body.User.OriginalPassword) > maxPasswordBytes {
 		return answer{}, errBadField("original_password", "is longer than %d bytes", maxPasswordBytes)
 	}
-	who, err := s.identifyByPassword(ctx, authUser{ID: r.PathValue("user"), Password: body.User.OriginalPassword})
+	who, err := s.identifyByPassword(ctx, authUser{ID: r.PathValue("user"), Password: body.User.OriginalPassword}, r.origin())
 	if err != nil {
 		return answer{}, err
 	}
-	hash, err := s.newPassword(ctx, body.User.Password)
+	hash, err := s.newPassword(ctx, who.user.ID, body.User.Password)
 	if err != nil {
 		return answer{}, err
 	}
@@ -213,6 +225,9 @@ func (s *Service) deleteUser(ctx context.Context, r *request) (answer, error) {
 	return noContent, s.change(ctx, func(ctx context.Context, tx bun.Tx) error {
 		u, err := findUser(ctx, tx, r.PathValue("user"))
 		if err != nil {
+			return err
+		}
+		if err := r.managesUser(ctx, tx, u); err != nil {
 			return err
 		}
 		return deleteRow(ctx, tx, &u, "user")

@@ -132,7 +132,7 @@ func (s *Service) allows(r *http.Request) (bool, error) {
 	if errors.Is(err, rest.ErrUnauthenticated) {
 		return false, nil
 	}
-	return caller.HasRole("admin"), err
+	return caller.IsAdmin(), err
 }
 
 // logger is how the library reports what could not be collected.

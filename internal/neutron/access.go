@@ -12,7 +12,7 @@ import (
 // writerRoles may change what belongs to their project; everybody else only reads.
 var writerRoles = []string{"admin", "manager", "member", "load-balancer_admin", "load-balancer_member"}
 
-func isAdmin(c rest.Caller) bool { return c.HasRole("admin") }
+func isAdmin(c rest.Caller) bool { return c.IsAdmin() }
 
 // admin is the caller for what the service does of its own accord.
 var admin = rest.Caller{Roles: []string{"admin"}}

@@ -101,7 +101,7 @@ func visible(c rest.Caller, everywhere bool) func(*bun.SelectQuery) *bun.SelectQ
 	}
 }
 
-func isAdmin(c rest.Caller) bool { return c.HasRole("admin") }
+func isAdmin(c rest.Caller) bool { return c.IsAdmin() }
 
 // admin is the caller for what the service does of its own accord.
 var admin = rest.Caller{Roles: []string{"admin"}}

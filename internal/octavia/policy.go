@@ -122,13 +122,13 @@ const (
 
 // What a role stands for.
 const (
-	grantAdmin    = "admin"   // everything
-	grantWatcher  = "watcher" // reads of all projects
-	grantQuotas   = "quotas"  // all quotas
-	grantMember   = "member"  // changes of the own project
-	grantReader   = "reader"  // reads of the own project
-	grantService  = "service" // reads of pools' members
-	anybodyInHere = ""        // in place of a role: every caller with a token
+	grantAdmin    = rest.RoleAdmin // everything
+	grantWatcher  = "watcher"      // reads of all projects
+	grantQuotas   = "quotas"       // all quotas
+	grantMember   = "member"       // changes of the own project
+	grantReader   = "reader"       // reads of the own project
+	grantService  = "service"      // reads of pools' members
+	anybodyInHere = ""             // in place of a role: every caller with a token
 )
 
 var keystoneGrants = map[string]string{

@@ -22,8 +22,16 @@ type Caller struct {
 	DomainID    string // the user's domain
 	ProjectID   string // "" for a token without project
 	ProjectName string
-	Roles       []string // names, implied ones included
+	// Roles are names, implied ones included. The role admin is among them only where it makes an administrator of the
+	// cloud: the verifier decides that, for every API alike.
+	Roles []string
 }
+
+// RoleAdmin is the role of the cloud's administrators.
+const RoleAdmin = "admin"
+
+// IsAdmin tells whether the caller is an administrator of the cloud.
+func (c Caller) IsAdmin() bool { return c.HasRole(RoleAdmin) }
 
 // HasRole tells whether the caller has one of the roles.
 func (c Caller) HasRole(names ...string) bool {
