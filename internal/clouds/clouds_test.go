@@ -48,3 +48,23 @@ func TestDamagedFileIsNotReplaced(t *testing.T) {
 		t.Error("a file that cannot be read was overwritten")
 	}
 }
+
+// TestUnchangedFileIsNotWritten starts twice with the same settings. The file stays as it is, so that a start needs no
+// room on the disk.
+func TestUnchangedFileIsNotWritten(t *testing.T) {
+	dir := t.TempDir()
+	ensure := func() os.FileInfo {
+		t.Helper()
+		if _, _, err := Ensure(dir, "http://127.0.0.1:1/identity/v3", "RegionOne", func() string { return "secret" }); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(filepath.Join(dir, FileName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	if first, second := ensure(), ensure(); !os.SameFile(first, second) { // a written one is another inode
+		t.Error("the file was written again")
+	}
+}
