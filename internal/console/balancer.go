@@ -46,9 +46,17 @@ type balancer struct {
 	FlavorID     string `json:"flavor_id"`
 	Provider     string `json:"provider"`
 
+	AdditionalVIPs []additionalVIP `json:"additional_vips"`
+
 	region    string
 	listeners []listener
 	pools     []pool
+}
+
+// additionalVIP is one more address of the VIP port.
+type additionalVIP struct {
+	Address  string `json:"ip_address"`
+	SubnetID string `json:"subnet_id"`
 }
 
 type listener struct {

@@ -264,7 +264,11 @@ func (r row) matches(filter string) bool {
 	if filter == "" {
 		return true
 	}
-	shown := strings.ToLower(strings.Join([]string{r.Name, r.ID, r.address, r.VIPAddress, r.Operating, r.Provisioning, r.Description, r.region}, "\n"))
+	all := []string{r.Name, r.ID, r.address, r.VIPAddress, r.Operating, r.Provisioning, r.Description, r.region}
+	for _, more := range r.AdditionalVIPs {
+		all = append(all, more.Address)
+	}
+	shown := strings.ToLower(strings.Join(all, "\n"))
 	return !slices.ContainsFunc(strings.Fields(strings.ToLower(filter)), func(word string) bool { return !strings.Contains(shown, word) })
 }
 
