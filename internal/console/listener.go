@@ -21,6 +21,18 @@ var listenerProtocols = same("TCP", "UDP", "HTTP", "HTTPS", "TERMINATED_HTTPS", 
 // terminated is the protocol of listeners that need a certificate.
 const terminated = "TERMINATED_HTTPS"
 
+// udp is the protocol that carries QUIC.
+const udp = "UDP"
+
+// protocolHint says what a listener's protocol needs to be known for, "" for most.
+func protocolHint(protocol string) string {
+	if protocol != udp {
+		return ""
+	}
+	return "For QUIC give the pool the session persistence SOURCE_IP: without it a client whose port changes, as behind NAT, " +
+		"goes to another member."
+}
+
 // typeAddress is the line of a dropdown of certificates for one that is not among them.
 const typeAddress = "type"
 

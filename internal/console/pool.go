@@ -20,6 +20,15 @@ var (
 // appCookie is the session persistence that needs the name of a cookie.
 const appCookie = "APP_COOKIE"
 
+// persistenceHint says what session persistence is good for in pools of a protocol, "" where its name says it.
+func persistenceHint(protocol string) string {
+	if protocol != udp {
+		return ""
+	}
+	return "For QUIC choose SOURCE_IP: a client then keeps its member when its port changes. Connection IDs are not read, " +
+		"so a client whose address changes goes to another member."
+}
+
 func (v *view) createPool() error {
 	p, err := v.place()
 	if err != nil {

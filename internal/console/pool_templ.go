@@ -823,7 +823,7 @@ func (v *view) poolPane(title string, p place, changed *pool, f *form) templ.Com
 					return templ_7745c5c3_Err
 				}
 				if changed == nil {
-					templ_7745c5c3_Err = selectField(f, "protocol", "Protocol", "", poolProtocols, nil).Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = selectField(f, "protocol", "Protocol", "", poolProtocols, again(v.r.URL.Path)).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -858,7 +858,7 @@ func (v *view) poolPane(title string, p place, changed *pool, f *form) templ.Com
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = selectField(f, "session_persistence", "Session persistence", "", persistences, again(v.r.URL.Path)).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = selectField(f, "session_persistence", "Session persistence", persistenceHint(f.value("protocol")), persistences, again(v.r.URL.Path)).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
