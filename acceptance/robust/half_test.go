@@ -1,6 +1,7 @@
 package robust
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -83,6 +84,7 @@ func (g *garden) sendHalves(open *atomic.Int64) {
 					return err
 				}
 				open.Add(1)
+				context.AfterFunc(g.t.Context(), func() { _ = c.Close() }) // where the server fails to
 				g.wg.Go(func() {
 					defer open.Add(-1)
 					defer c.Close()
