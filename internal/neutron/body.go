@@ -44,7 +44,7 @@ func readBody(w http.ResponseWriter, r *http.Request, kind string) (*body, error
 func readEnvelope(w http.ResponseWriter, r *http.Request) (map[string]json.RawMessage, error) {
 	raw, err := rest.ReadBody(w, r, rest.MaxBody)
 	if err != nil {
-		return nil, fmt.Errorf("request body: %w", err)
+		return nil, err
 	}
 	envelope := map[string]json.RawMessage{}
 	if err := json.Unmarshal(raw, &envelope); err != nil {

@@ -2,7 +2,6 @@ package neutron
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -103,7 +102,7 @@ func (s *Service) serveInterface(w http.ResponseWriter, r *http.Request, rule st
 ) error {
 	raw, err := rest.ReadBody(w, r, rest.MaxBody)
 	if err != nil {
-		return fmt.Errorf("request body: %w", err)
+		return err
 	}
 	wanted, err := readInterface(raw)
 	if err != nil {

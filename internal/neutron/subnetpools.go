@@ -3,7 +3,6 @@ package neutron
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -233,7 +232,7 @@ func (s *Service) deleteSubnetPool(ctx context.Context, c *change, id string) er
 func (s *Service) servePrefixes(w http.ResponseWriter, r *http.Request, edit func(have, named []netip.Prefix) []netip.Prefix) error {
 	raw, err := rest.ReadBody(w, r, rest.MaxBody)
 	if err != nil {
-		return fmt.Errorf("request body: %w", err)
+		return err
 	}
 	var named struct{ Prefixes []netip.Prefix }
 	if err := json.Unmarshal(raw, &named); err != nil || len(named.Prefixes) == 0 || len(named.Prefixes) > maxEntries {

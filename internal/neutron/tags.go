@@ -86,7 +86,7 @@ func (s *Service) serveTag(w http.ResponseWriter, r *http.Request, k kind) error
 func (s *Service) serveTagList(w http.ResponseWriter, r *http.Request, k kind) error {
 	raw, err := rest.ReadBody(w, r, rest.MaxBody)
 	if err != nil {
-		return fmt.Errorf("request body: %w", err)
+		return err
 	}
 	var body struct{ Tags []string }
 	if err := json.Unmarshal(raw, &body); err != nil || body.Tags == nil {

@@ -58,7 +58,7 @@ func adminOnly(next func(w http.ResponseWriter, r *http.Request) error) func(w h
 func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	raw, err := rest.ReadBody(w, r, rest.MaxBody)
 	if err != nil {
-		return fmt.Errorf("request body: %w", err)
+		return err
 	}
 	return decode(raw, into)
 }

@@ -67,16 +67,23 @@ func (b *lockedBuffer) String() string {
 // dial connects from an address of this machine.
 func dial(t *testing.T, from, to string) net.Conn {
 	t.Helper()
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
-	c, err := dialer.DialContext(t.Context(), "tcp", to)
+	c, err := tryDial(t, from, to)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
 	return c
+}
+
+// tryDial fails when the server resets the connection before the client has seen that it is made.
+func tryDial(t *testing.T, from, to string) (net.Conn, error) {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
+	c, err := dialer.DialContext(t.Context(), "tcp", to)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c, c.SetDeadline(time.Now().Add(patience))
 }
 
 func send(t *testing.T, c net.Conn, text string) {
@@ -170,8 +177,11 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}), func(l net.Listener, log *slog.Logger) net.Listener { return rest.Limit(l, total, proxies, log) })
 	t.Cleanup(func() { close(stay) })
 	open := func(from string) (net.Conn, bool) {
-		c := dial(t, from, address)
-		_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		c, err := tryDial(t, from, address)
+		if err != nil {
+			return nil, false
+		}
+		_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 		if err == nil {
 			_, err = c.Read(make([]byte, 1))
 		}
