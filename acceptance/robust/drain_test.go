@@ -1,9 +1,8 @@
 package robust
 
 import (
+	"slices"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // TestStopKeepsNetworks stops the server without --purge, as for a restart: namespaces, interfaces and addresses stay as they are,
@@ -24,8 +23,13 @@ func TestStopKeepsNetworks(t *testing.T) {
 	s.wantSettled(workers)
 	before := hostState(t)
 	check(s.stop())
-	if diff := cmp.Diff(before, hostState(t)); diff != "" {
-		t.Errorf("a stop has changed the host (-before +after):\n%s", diff)
+	after := hostState(t) // may have more: a server whose network was under way
+	for space, things := range before {
+		for _, thing := range things {
+			if !slices.Contains(after[space], thing) {
+				t.Errorf("a stop has taken %s from %q", thing, space)
+			}
+		}
 	}
 	s.keep = false
 	check(s.start())
