@@ -180,6 +180,7 @@ func (h *host) waitForServer(wanted string) {
 		if server == wanted {
 			return
 		}
+		time.Sleep(glance)
 	}
 	h.t.Fatalf("%s does not answer again", wanted)
 }

@@ -5,12 +5,14 @@
 package acceptance
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +25,12 @@ const hostVariable = "POISE_ACCEPTANCE_BINARIES"
 
 // patience is how long a test waits for what takes a moment. It passes only where something is broken, however busy the machine is.
 const patience = time.Minute
+
+// glance is the pause between two looks at what a test waits for, so that the looks do not take the machine.
+const glance = 100 * time.Millisecond
+
+// atOnce is how many tests run at the same time: most wait for a health monitor half of the time.
+const atOnce = 4
 
 // binaries is the directory with the poise to be tested.
 var binaries string
@@ -47,6 +55,11 @@ func run(m *testing.M) int {
 	}
 	// Tests also run it as somebody else.
 	if err := os.Chmod(binaries, 0o755); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

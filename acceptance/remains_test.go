@@ -52,7 +52,7 @@ func (h *host) ids() []string {
 // retry calls check until it is content.
 func (h *host) retry(check func() error) {
 	h.t.Helper()
-	again := time.NewTicker(50 * time.Millisecond)
+	again := time.NewTicker(glance)
 	defer again.Stop()
 	deadline := time.After(patience)
 	for {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// glance is the pause before a command is repeated.
+// glance is the shortest pause before a command is repeated.
 const glance = 200 * time.Millisecond
 
 // Shell is a bash into which the tour's commands are typed, one after another: they share its variables.
@@ -90,6 +90,7 @@ func failure(status string) error {
 func (s *Shell) Take(ctx context.Context, step Step) (output string, err error) {
 	deadline := time.Now().Add(step.Within)
 	for {
+		began := time.Now()
 		output, err = s.Type(ctx, step.Command)
 		if err == nil {
 			err = step.Want.Check(output)
@@ -98,7 +99,7 @@ func (s *Shell) Take(ctx context.Context, step Step) (output string, err error) 
 			return output, err
 		}
 		select {
-		case <-time.After(glance):
+		case <-time.After(max(glance, 2*time.Since(began))):
 		case <-ctx.Done():
 		}
 	}
