@@ -29,6 +29,7 @@ type server struct {
 	log             *os.File
 	process         *guide.Server
 	keep            bool // networks stay when it stops
+	unwell          bool // a start may leave it unhealthy
 
 	demo, admin client
 	subnet      string // the lab's
@@ -82,7 +83,7 @@ func freeAddress(t *testing.T) string {
 // start starts the process and waits until it answers.
 func (s *server) start() (err error) {
 	s.process, err = guide.StartServer(context.Background(), guide.ServerConfig{
-		Binary: binary, Listen: s.listen, DataDir: s.dataDir, Fabric: "linux", File: s.file, Log: s.log, Keep: s.keep,
+		Binary: binary, Listen: s.listen, DataDir: s.dataDir, Fabric: "linux", File: s.file, Log: s.log, Keep: s.keep, Unwell: s.unwell,
 	})
 	if err != nil {
 		s.process = nil

@@ -6,13 +6,10 @@ package database
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,7 +22,6 @@ import (
 	goosedb "github.com/pressly/goose/v3/database"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
-	"github.com/uptrace/bun/dialect/sqlitedialect"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -47,8 +43,8 @@ type DB struct {
 	engine goosedb.Dialect
 	writer sync.Mutex // held by a transaction on SQLite: its writers then queue fairly instead of polling its lock
 
-	path string   // of SQLite's file
-	file *os.File // locked, see Lock
+	sqlite *sqliteFile // nil on PostgreSQL
+	file   *os.File    // locked, see Lock
 
 	postgres *pgx.ConnConfig // nil on SQLite
 	token    string          // of this process
@@ -83,39 +79,6 @@ func openPostgres(ctx context.Context, address string) (*DB, error) {
 	}
 	db.DB = bun.NewDB(pool, pgdialect.New())
 	return db, nil
-}
-
-// openSQLite uses the write-ahead log with a full sync at each commit, so that what was acknowledged survives a power
-// cut as well, and takes the write lock at the start of each transaction, so that two writers queue instead of failing.
-func openSQLite(ctx context.Context, path string) (*DB, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("database directory: %w", err)
-	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // SQLite gives its side files the same mode
-	if err != nil {
-		return nil, fmt.Errorf("database file: %w", err)
-	}
-	if err := file.Close(); err != nil {
-		return nil, fmt.Errorf("database file: %w", err)
-	}
-	options := url.Values{}
-	for _, pragma := range []string{
-		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
-		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
-	} {
-		options.Add("_pragma", pragma)
-	}
-	options.Set("_txlock", "immediate")
-	pool, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+options.Encode())
-	if err != nil {
-		return nil, fmt.Errorf("sqlite: %w", err)
-	}
-	pool.SetMaxOpenConns(maxConnections)
-	pool.SetMaxIdleConns(maxConnections)
-	if err := pool.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("sqlite %s: %w", path, err), pool.Close())
-	}
-	return &DB{DB: bun.NewDB(pool, sqlitedialect.New()), engine: goosedb.DialectSQLite3, path: path}, nil
 }
 
 // Close gives the lock back, if it is held, after the last connection.

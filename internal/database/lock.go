@@ -92,7 +92,7 @@ func (db *DB) tryLock(ctx context.Context, me Holder) error {
 
 // lockFile locks a file beside SQLite's. The lock goes with the process, however it ends.
 func (db *DB) lockFile(me Holder) error {
-	file, err := os.OpenFile(db.path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(db.sqlite.path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("lock of the database: %w", err)
 	}
@@ -178,10 +178,11 @@ func (db *DB) checkHolder(ctx context.Context, session *pgx.Conn) error {
 	return err
 }
 
-// KeepLock watches over the lock until ctx ends. While the database is away it waits for it. Once another server has the
+// KeepLock watches over the lock until ctx ends; on SQLite, over a database that was opened on a full disk. While the database is away it waits for it. Once another server has the
 // lock it returns a [*HeldError]: then this one has to end.
 func (db *DB) KeepLock(ctx context.Context) error {
 	if db.postgres == nil {
+		db.awaitRoom(ctx)
 		<-ctx.Done()
 		return nil
 	}

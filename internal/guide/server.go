@@ -35,6 +35,7 @@ type ServerConfig struct {
 	Log     io.Writer
 	As      *syscall.Credential // nil: as ourselves
 	Keep    bool                // leave networks on the host when it stops, for the next start
+	Unwell  bool                // it is enough that it answers; it may say why it is not healthy
 }
 
 // StartServer starts a server and waits until it answers. The caller stops it.
@@ -52,18 +53,21 @@ func StartServer(ctx context.Context, c ServerConfig) (*Server, error) {
 		defer close(s.done)
 		s.err = s.process.Wait()
 	}()
-	if err := s.waitUntilHealthy(ctx, "http://"+c.Listen+"/healthcheck"); err != nil {
+	if err := s.waitUntilItAnswers(ctx, "http://"+c.Listen+"/healthcheck", c.Unwell); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
 	return s, nil
 }
 
-func (s *Server) waitUntilHealthy(ctx context.Context, url string) error {
+func (s *Server) waitUntilItAnswers(ctx context.Context, url string, unwell bool) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
-	for !isHealthy(ctx, url) {
+	for {
+		if status := healthStatus(ctx, url); status == http.StatusOK || unwell && status != 0 {
+			return nil
+		}
 		select {
 		case <-again.C:
 		case <-s.done:
@@ -72,20 +76,20 @@ func (s *Server) waitUntilHealthy(ctx context.Context, url string) error {
 			return fmt.Errorf("poise serve does not answer: %w", ctx.Err())
 		}
 	}
-	return nil
 }
 
-func isHealthy(ctx context.Context, url string) bool {
+// healthStatus is the status of the answer, 0 without one.
+func healthStatus(ctx context.Context, url string) int {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return false
+		return 0
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return false
+		return 0
 	}
 	_ = answer.Body.Close()
-	return answer.StatusCode == http.StatusOK
+	return answer.StatusCode
 }
 
 // Stop asks the server to stop and waits until it has taken away what it made.

@@ -93,27 +93,31 @@ type identity struct {
 	unscoped     bool     // a token without project was exchanged: no default project steps in
 }
 
-// holds makes sure, in the transaction that issues the token, that the proof is still good: that the password was not
-// changed, nor the user's tokens revoked, since it was looked at. The update changes nothing; it makes this transaction
-// and one that does wait for each other. An application credential holds by being referred to.
-func (who identity) holds(ctx context.Context, tx bun.Tx) error {
-	lock := tx.NewUpdate().Model((*userRow)(nil)).Set("enabled = enabled").Where("id = ?", who.user.ID)
-	if who.user.PasswordHash != "" {
-		lock.Where("password_hash = ?", who.user.PasswordHash)
-	}
-	result, err := lock.Exec(ctx)
+// lockUser makes the transaction that issues a token, and one that changes its user, wait for each other. It changes nothing.
+func lockUser(ctx context.Context, tx bun.Tx, id string) error {
+	_, err := tx.NewUpdate().Model((*userRow)(nil)).Set("enabled = enabled").Where("id = ?", id).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("user: %w", err)
 	}
-	if locked, err := result.RowsAffected(); err != nil || locked == 0 {
-		return errUnauthorized
+	return nil
+}
+
+// holds makes sure, when the token is issued, that the proof is still good: that the password was not changed, the user's
+// tokens revoked, or the application credential deleted, since it was looked at.
+func (s *Service) holds(ctx context.Context, db bun.IDB, who identity) error {
+	query := db.NewSelect().Model((*userRow)(nil)).Where("u.id = ?", who.user.ID)
+	if who.user.PasswordHash != "" {
+		query.Where("u.password_hash = ?", who.user.PasswordHash)
 	}
-	if who.fromToken == "" {
-		return nil
+	if _, unsaved := s.unsaved.get(who.fromToken); who.fromToken != "" && !unsaved {
+		query.Where("EXISTS (SELECT 1 FROM keystone_token t WHERE t.hash = ?)", who.fromToken)
 	}
-	there, err := tx.NewSelect().Model((*tokenRow)(nil)).Where("hash = ?", who.fromToken).Exists(ctx)
+	if who.credentialID != "" {
+		query.Where("EXISTS (SELECT 1 FROM keystone_application_credential c WHERE c.id = ?)", who.credentialID)
+	}
+	there, err := query.Exists(ctx)
 	if err != nil {
-		return fmt.Errorf("token: %w", err)
+		return fmt.Errorf("proof of the user: %w", err)
 	}
 	if !there {
 		return errUnauthorized

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -71,6 +72,8 @@ type Service struct {
 	adminAnywhere bool
 	passwords     *passwords
 	sessions      *sessionCache
+	unsaved       unsavedTokens
+	unremembered  reasons // why it is not remembered where users sign in
 }
 
 var _ rest.Verifier = (*Service)(nil)
@@ -99,6 +102,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		adminAnywhere: c.AdminAnywhere,
 		passwords:     newPasswords(),
 		sessions:      newSessionCache(),
+		unsaved:       unsavedTokens{tokens: map[string]tokenRow{}},
 	}, nil
 }
 
@@ -120,8 +124,11 @@ func (s *Service) Verify(ctx context.Context, token string) (rest.Caller, error)
 	return found.caller(), nil
 }
 
-// Run deletes expired tokens from time to time until ctx ends.
+// Run deletes expired tokens, and saves those that could not be saved, from time to time until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
+	var saving sync.WaitGroup
+	defer saving.Wait()
+	saving.Go(func() { s.runSaving(ctx) })
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for {
@@ -148,7 +155,11 @@ func (s *Service) sweep(ctx context.Context) error {
 
 // change runs f in a transaction. Afterwards no session from before is remembered.
 func (s *Service) change(ctx context.Context, f func(ctx context.Context, tx bun.Tx) error) error {
+	s.unsaved.newEra()
 	err := s.db.Tx(ctx, f)
+	if err == nil {
+		s.unsaved.clear()
+	}
 	s.sessions.forget()
 	return err
 }

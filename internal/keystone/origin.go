@@ -3,6 +3,8 @@ package keystone
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -89,13 +91,39 @@ func (s *Service) remember(ctx context.Context, userID string, from origin) {
 		row := originRow{UserID: userID, Origin: name, SeenAt: now.UnixMicro()}
 		fresh, err := s.db.NewSelect().Model((*originRow)(nil)).
 			Where("user_id = ? AND origin = ? AND seen_at > ?", userID, name, now.Add(-originRefresh).UnixMicro()).Exists(ctx)
-		if err == nil && !fresh {
+		if fresh {
+			continue
+		}
+		if err == nil {
 			err = s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error { return row.store(ctx, tx) })
 		}
-		if err != nil {
-			s.log.WarnContext(ctx, "where a user has signed in is not remembered", "user", userID, "err", err)
+		if s.unremembered.isNew(err) {
+			s.log.WarnContext(ctx, "where users have signed in is not remembered", "err", err)
 		}
 	}
+}
+
+// reasons has each reason for a failure logged once until it succeeds again.
+type reasons struct {
+	mu    sync.Mutex // guards known
+	known []string   // maxReasons at most
+}
+
+const maxReasons = 8
+
+// isNew tells whether err is to be logged. Success, nil, ends the reasons before.
+func (r *reasons) isNew(err error) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil {
+		r.known = nil
+		return false
+	}
+	if len(r.known) >= maxReasons || slices.Contains(r.known, err.Error()) {
+		return false
+	}
+	r.known = append(r.known, err.Error())
+	return true
 }
 
 func (row *originRow) store(ctx context.Context, tx bun.Tx) error {

@@ -90,7 +90,11 @@ func (s *Service) session(ctx context.Context, token string) (*session, error) {
 	if found != nil {
 		return found, nil
 	}
-	found, err := s.loadSession(ctx, s.db, hash, now)
+	var table any = bun.Ident("keystone_token")
+	if row, ok := s.unsaved.get(hash); ok {
+		table = unsavedToken(row)
+	}
+	found, err := s.readSession(ctx, s.db, table, hash, now)
 	if err != nil {
 		return nil, err
 	}
@@ -116,15 +120,15 @@ type sessionRow struct {
 	CredentialUnrestricted, IsAdminProject          bool
 }
 
-// loadSession reads what a token stands for now. Nothing that is disabled or expired comes back.
-func (s *Service) loadSession(ctx context.Context, db bun.IDB, hash string, now time.Time) (*session, error) {
+// readSession reads what a token of a table stands for now. Nothing that is disabled or expired comes back.
+func (s *Service) readSession(ctx context.Context, db bun.IDB, table any, hash string, now time.Time) (*session, error) {
 	var row sessionRow
 	err := db.NewRaw(`
 		SELECT t.*, u.name AS user_name, ud.id AS user_domain_id, ud.name AS user_domain_name,
 			COALESCE(p.name, '') AS project_name, COALESCE(pd.id, '') AS project_domain_id,
 			COALESCE(pd.name, '') AS project_domain_name, COALESCE(d.name, '') AS domain_name,
 			COALESCE(p.is_admin, FALSE) AS is_admin_project, COALESCE(c.name, '') AS credential_name, COALESCE(c.unrestricted, FALSE) AS credential_unrestricted
-		FROM keystone_token t
+		FROM ? t
 		JOIN keystone_user u ON u.id = t.user_id
 		JOIN keystone_domain ud ON ud.id = u.domain_id
 		LEFT JOIN keystone_project p ON p.id = t.project_id
@@ -134,7 +138,7 @@ func (s *Service) loadSession(ctx context.Context, db bun.IDB, hash string, now 
 		WHERE t.hash = ? AND t.expires_at > ? AND u.enabled AND ud.enabled
 			AND (p.id IS NULL OR (p.enabled AND pd.enabled)) AND (d.id IS NULL OR d.enabled)
 			AND (c.id IS NULL OR c.expires_at = 0 OR c.expires_at > ?)`,
-		hash, now.UnixMicro(), now.UnixMicro()).Scan(ctx, &row)
+		table, hash, now.UnixMicro(), now.UnixMicro()).Scan(ctx, &row)
 	if isNoRows(err) {
 		return nil, rest.ErrUnauthenticated
 	}

@@ -74,17 +74,24 @@ func (s *Service) issue(ctx context.Context, who identity, target scope) (string
 		row.ExpiresAt = min(row.ExpiresAt, who.expiresAt)
 	}
 	var signedIn *session
+	era := s.unsaved.now()
 	err := s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if err := who.holds(ctx, tx); err != nil {
+		if err := lockUser(ctx, tx, who.user.ID); err != nil {
+			return err
+		}
+		if err := s.holds(ctx, tx, who); err != nil {
 			return err
 		}
 		if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
 			return fmt.Errorf("token: %w", err)
 		}
 		var err error
-		signedIn, err = s.loadSession(ctx, tx, row.Hash, now)
+		signedIn, err = s.readSession(ctx, tx, bun.Ident("keystone_token"), row.Hash, now)
 		return err
 	})
+	if cannotSave(err) {
+		signedIn, err = s.issueUnsaved(ctx, who, row, era, now)
+	}
 	return token, signedIn, err
 }
 
@@ -105,7 +112,11 @@ func (s *Service) deleteToken(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return noContent, s.change(ctx, func(ctx context.Context, tx bun.Tx) error {
+	defer s.sessions.forget()
+	if s.unsaved.remove(subject.hash) {
+		return noContent, nil
+	}
+	return noContent, s.db.Tx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		return revoke(ctx, tx, "hash", subject.hash)
 	})
 }

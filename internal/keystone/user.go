@@ -167,7 +167,7 @@ func (s *Service) updateUser(ctx context.Context, r *request) (answer, error) {
 		if passwordHash != "" {
 			u.PasswordHash = passwordHash
 		}
-		// First the user, then the tokens: see identity.holds.
+		// First the user, then the tokens: see lockUser.
 		if err := updateRow(ctx, tx, &u, "user", u.Name); err != nil {
 			return err
 		}

@@ -1,0 +1,6 @@
+package keystone
+
+import "context"
+
+// SaveNow saves tokens at once instead of from time to time.
+func (s *Service) SaveNow(ctx context.Context) { s.save(ctx) }
