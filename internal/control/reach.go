@@ -56,7 +56,8 @@ func noRoute(ports []fabric.Port, to netip.Addr) string {
 			}
 			subnets = append(subnets, prefix.Masked().String())
 		}
-		if slices.ContainsFunc(p.Gateways, func(gateway netip.Addr) bool { return gateway.Is4() == to.Is4() }) {
+		if slices.ContainsFunc(p.Gateways, func(gateway netip.Addr) bool { return gateway.Is4() == to.Is4() }) ||
+			slices.ContainsFunc(p.Routes, func(r fabric.Route) bool { return r.Destination.Contains(to) }) {
 			return ""
 		}
 	}

@@ -16,6 +16,9 @@ func TestMemberWithoutRoute(t *testing.T) {
 		Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.5/24")}, Gateways: []netip.Addr{netip.MustParseAddr("10.0.0.1")},
 	}
 	alone := fabric.Port{Addresses: vip.Addresses}
+	routed := fabric.Port{Addresses: vip.Addresses, Routes: []fabric.Route{
+		{Destination: netip.MustParsePrefix("10.9.0.0/24"), NextHop: netip.MustParseAddr("10.0.0.7")},
+	}}
 	six := fabric.Port{Addresses: []netip.Prefix{netip.MustParsePrefix("fd00::5/64")}}
 	for _, tt := range []struct {
 		name, member string
@@ -24,6 +27,8 @@ func TestMemberWithoutRoute(t *testing.T) {
 	}{
 		{"beside", "10.0.0.9", []fabric.Port{alone}, true},
 		{"by the gateway", "10.9.0.9", []fabric.Port{vip}, true},
+		{"by a host route", "10.9.0.9", []fabric.Port{routed}, true},
+		{"beside the host route", "10.9.1.9", []fabric.Port{routed}, false},
 		{"no gateway", "10.9.0.9", []fabric.Port{alone}, false},
 		{"other IP version", "fd00::9", []fabric.Port{vip}, false},
 		{"other IP version, with a port there", "fd00::9", []fabric.Port{vip, six}, true},

@@ -61,6 +61,13 @@ type Route struct {
 	NextHop     netip.Addr
 }
 
+// NeverRouted are the ranges to which no route leads and that are never forwarded for tenants: link-local addresses, which
+// no router forwards (RFC 3927 §7, RFC 4291 §2.5.6) and where clouds have their metadata services, and that service in
+// IPv6 (fd00:ec2::254 of AWS).
+var NeverRouted = []netip.Prefix{
+	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("fd00:ec2::/32"),
+}
+
 // RouterPort is one leg of a router.
 type RouterPort struct {
 	PortID    string
@@ -86,6 +93,9 @@ type Port struct {
 	MTU       int
 	Addresses []netip.Prefix
 	Gateways  []netip.Addr // default routes, at most one for each IP family
+	// Routes lead to other ranges: each NextHop is another address in the range of one of Addresses. Of several ports with
+	// a route to one destination, the first counts.
+	Routes []Route
 	// Floating are the floating IPs associated with this port.
 	Floating []netip.Addr
 	// Filter is what the port lets through; nil: everything. The loopback fabric, which isolates nothing, refuses one.

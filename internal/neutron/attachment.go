@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/uptrace/bun"
 
@@ -41,24 +42,72 @@ func (s *Service) attachment(ctx context.Context, p *port) (fabric.Port, error) 
 		subnets[row.ID] = row
 	}
 	plug := fabric.Port{ID: p.ID, NetworkID: n.ID, MAC: hardware(p.MAC), MTU: n.MTU, Addresses: prefixesOf(p, subnets)}
-	plug.Gateways = gatewaysOf(p, subnets)
+	plug.Gateways = gatewaysOf(p, subnets, (*subnet).wayOut)
+	plug.Routes = routesOf(p, subnets)
 	plug.Floating, err = floatingOf(ctx, s.db, p.ID)
 	return plug, err
 }
 
-// gatewaysOf are the default routes of the port: for each IP family that of its first address with one.
-func gatewaysOf(p *port, subnets map[string]*subnet) []netip.Addr {
+// gatewaysOf are the default routes of the port: for each IP family that of its first address in a subnet with one. A port
+// that is the gateway itself has none.
+func gatewaysOf(p *port, subnets map[string]*subnet, wayOut func(*subnet) netip.Addr) []netip.Addr {
 	gateways := []netip.Addr{}
 	has := map[bool]bool{}
 	for _, a := range p.Addresses {
 		s, ok := subnets[a.SubnetID]
-		if !ok || !s.gateway().IsValid() || has[s.gateway().Is4()] {
+		if !ok {
 			continue
 		}
-		has[s.gateway().Is4()] = true
-		gateways = append(gateways, s.gateway())
+		gateway := wayOut(s)
+		if !gateway.IsValid() || has[gateway.Is4()] || p.hasAddress(gateway) {
+			continue
+		}
+		has[gateway.Is4()] = true
+		gateways = append(gateways, gateway)
 	}
 	return gateways
+}
+
+// wayOut is the gateway of the subnet. Without one it is the next hop of a default route among the host routes, as in
+// Neutron's DHCP.
+func (s *subnet) wayOut() netip.Addr {
+	if s.gateway().IsValid() {
+		return s.gateway()
+	}
+	for _, r := range s.HostRoutes {
+		if r.Destination.Bits() == 0 && s.isHop(r) {
+			return r.NextHop
+		}
+	}
+	return netip.Addr{}
+}
+
+// routesOf are the host routes of the port's subnets, those that lead somewhere: by another address of the subnet.
+func routesOf(p *port, subnets map[string]*subnet) []fabric.Route {
+	routes := []fabric.Route{}
+	for _, a := range p.Addresses {
+		s, ok := subnets[a.SubnetID]
+		if !ok {
+			continue
+		}
+		for _, r := range s.HostRoutes {
+			route := fabric.Route{Destination: r.Destination.Masked(), NextHop: r.NextHop}
+			if r.Destination.Bits() > 0 && s.isHop(r) && !p.hasAddress(r.NextHop) && !r.isNeverRouted() && !slices.Contains(routes, route) {
+				routes = append(routes, route)
+			}
+		}
+	}
+	return routes
+}
+
+// isHop says whether the next hop can be a neighbour in the subnet, and is not behind its own route.
+func (s *subnet) isHop(r hostRoute) bool {
+	behindItself := r.Destination.Bits() >= s.prefix().Bits() && r.Destination.Contains(r.NextHop)
+	return r.Destination.Addr().Is4() == r.NextHop.Is4() && hosts(s.prefix()).contains(r.NextHop) && !behindItself
+}
+
+func (p *port) hasAddress(wanted netip.Addr) bool {
+	return slices.ContainsFunc(p.Addresses, func(a address) bool { return a.Address == wanted.String() })
 }
 
 func floatingOf(ctx context.Context, db bun.IDB, portID string) ([]netip.Addr, error) {

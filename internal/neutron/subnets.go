@@ -8,6 +8,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"poise/internal/fabric"
 	"poise/internal/rest"
 )
 
@@ -37,9 +38,42 @@ func (s *subnet) read(b *body) {
 			s.DNS = append(s.DNS, server.String())
 		}
 	}
-	list(b, "host_routes", &s.HostRoutes)
+	s.readHostRoutes(b)
 	b.none("segment_id", "service_types", "dns_publish_fixed_ip",
 		"ipv6_ra_mode", "ipv6_address_mode", "router:external")
+}
+
+// readHostRoutes takes the routes of the subnet's ports. One whose next hop is not in the subnet is taken as well, as Neutron
+// does; it leads nowhere (see [routesOf]).
+func (s *subnet) readHostRoutes(b *body) {
+	if !b.has("host_routes") {
+		return
+	}
+	list(b, "host_routes", &s.HostRoutes)
+	if b.fault != nil {
+		return
+	}
+	for i, r := range s.HostRoutes {
+		isSix := s.prefix().Addr().Is6()
+		switch {
+		case r.Destination != r.Destination.Masked():
+			b.fail(invalid("host_routes", "'%s' is not a range, '%s' would be one", r.Destination, r.Destination.Masked()))
+		case r.Destination.Addr().Is6() != isSix || r.NextHop.Is6() != isSix:
+			b.fail(invalid("host_routes", "'%s' by '%s' is not of the IP version of the subnet", r.Destination, r.NextHop))
+		case r.isNeverRouted():
+			b.fail(invalid("host_routes", "no route leads to '%s': link-local addresses and metadata services stay on their link", r.Destination))
+		case slices.Contains(s.HostRoutes[:i], r):
+			b.fail(invalid("host_routes", "duplicate route '%s' by '%s'", r.Destination, r.NextHop))
+		}
+	}
+}
+
+// isNeverRouted tells the destinations that are refused. A wider one, such as the default route, does no harm: what it would
+// lead to is dropped.
+func (r hostRoute) isNeverRouted() bool {
+	return slices.ContainsFunc(fabric.NeverRouted, func(never netip.Prefix) bool {
+		return never.Bits() <= r.Destination.Bits() && never.Contains(r.Destination.Addr())
+	})
 }
 
 // readRange takes gateway and pools, which must lie in the range, and fills in what the user leaves open.
@@ -222,17 +256,22 @@ func (s *Service) updateSubnet(ctx context.Context, c *change, id string, b *bod
 	if n, err = findSubnet(ctx, c.tx, c.caller, id); err != nil {
 		return err
 	}
-	before := n.GatewayIP
+	before, routed := n.GatewayIP, n.HostRoutes
 	n.read(b)
 	n.readRange(b)
 	if err := b.close(n.view()); err != nil {
 		return err
 	}
 	if before != n.GatewayIP {
-		if err := s.mayMoveGateway(ctx, c, n, before); err != nil {
+		if err := c.mayMoveGateway(ctx, n, before); err != nil {
 			return err
 		}
 		c.topology = true
+	}
+	if before != n.GatewayIP || !slices.Equal(routed, n.HostRoutes) {
+		if err := c.movedIn(ctx, n.ID); err != nil {
+			return err
+		}
 	}
 	if err := c.touchNetwork(ctx, n.NetworkID); err != nil {
 		return err
@@ -240,9 +279,25 @@ func (s *Service) updateSubnet(ctx context.Context, c *change, id string, b *bod
 	return c.save(ctx, n)
 }
 
-// mayMoveGateway refuses to change a gateway address that a router has; the cards of the subnet are plugged again.
-func (s *Service) mayMoveGateway(ctx context.Context, c *change, n *subnet, before string) error {
-	users, err := selectPorts(ctx, c.tx, admin, where("p.id IN (SELECT port_id FROM neutron_addresses WHERE subnet_id = ?)", n.ID))
+// movedIn notes that all cards in the subnet have to be plugged again; routers hear of it by the topology.
+func (c *change) movedIn(ctx context.Context, subnetID string) error {
+	users, err := c.usersOf(ctx, subnetID)
+	for _, p := range users {
+		if p.RouterID == "" {
+			c.moved(p)
+		}
+	}
+	return err
+}
+
+// usersOf are the ports with an address in the subnet.
+func (c *change) usersOf(ctx context.Context, subnetID string) ([]*port, error) {
+	return selectPorts(ctx, c.tx, admin, where("p.id IN (SELECT port_id FROM neutron_addresses WHERE subnet_id = ?)", subnetID))
+}
+
+// mayMoveGateway refuses to change a gateway address that a router has.
+func (c *change) mayMoveGateway(ctx context.Context, n *subnet, before string) error {
+	users, err := c.usersOf(ctx, n.ID)
 	if err != nil {
 		return err
 	}
@@ -250,9 +305,6 @@ func (s *Service) mayMoveGateway(ctx context.Context, c *change, n *subnet, befo
 		isGateway := slices.ContainsFunc(p.Addresses, func(a address) bool { return a.SubnetID == n.ID && a.Address == before })
 		if isGateway && p.RouterID != "" {
 			return conflict("GatewayIpInUse", "Current gateway ip %s already in use by port %s. Unable to update.", before, p.ID)
-		}
-		if p.RouterID == "" {
-			c.moved(p)
 		}
 	}
 	return nil

@@ -80,7 +80,7 @@ func fabricRouter(r *router, subnets map[string]*subnet) fabric.Router {
 			continue
 		}
 		made.Gateway = &port
-		made.NextHops = gatewaysOf(leg, subnets)
+		made.NextHops = gatewaysOf(leg, subnets, (*subnet).gateway)
 	}
 	return made
 }

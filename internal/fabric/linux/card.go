@@ -48,8 +48,8 @@ func shortName(id string) string {
 	return id[:min(8, len(id))] + "-" + hex.EncodeToString(sum[:3])
 }
 
-// connect makes the namespace have exactly these cards, and returns what neighbours should be told.
-func (f *Fabric) connect(space *namespace, cards []card) ([]news, error) {
+// connect makes the namespace have exactly these cards and routes, and returns what neighbours should be told.
+func (f *Fabric) connect(space *namespace, cards []card, routes []fabric.Route) ([]news, error) {
 	h, err := space.netlink()
 	if err != nil {
 		return nil, err
@@ -66,7 +66,10 @@ func (f *Fabric) connect(space *namespace, cards []card) ([]news, error) {
 		}
 		all = append(all, fresh)
 	}
-	return all, setDefaultRoutes(h, cards)
+	if err := setDefaultRoutes(h, cards); err != nil {
+		return nil, err
+	}
+	return all, setStaticRoutes(h, routes)
 }
 
 // silence brings every card of the namespace down, so that its addresses no longer answer even if somebody still

@@ -295,7 +295,7 @@ func (f *Fabric) furnishAndConnect(r role, id string, ports []fabric.Port, cards
 	if err := space.filter(filtersOf(r, ports)); err != nil {
 		return nil, err
 	}
-	fresh, err := f.connect(space, cards)
+	fresh, err := f.connect(space, cards, routesOf(ports))
 	if err != nil {
 		return nil, err
 	}

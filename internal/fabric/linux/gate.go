@@ -3,7 +3,6 @@ package linux
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -52,10 +51,6 @@ const (
 	maxUDPPeers = 65_536
 )
 
-// neverForwarded are destinations behind the host that are not for tenants: link-local addresses, which no router forwards
-// (RFC 3927 §7) and where clouds have their metadata services, also in IPv6 (fd00:ec2::254 of AWS).
-var neverForwarded = []netip.Prefix{netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fd00:ec2::/32")}
-
 // gateTable is the nftables table on the host.
 func (f *Fabric) gateTable() *nftables.Table {
 	return &nftables.Table{Name: "poise-" + f.tag, Family: nftables.TableFamilyINet}
@@ -72,7 +67,7 @@ func (f *Fabric) gateTable() *nftables.Table {
 //		drop
 //	}
 //	chain output  { oifname card update @udp4 { ip daddr . udp sport . udp dport } }
-//	chain forward { iifname card ip daddr 169.254.0.0/16 drop }
+//	chain forward { iifname card ip daddr 169.254.0.0/16 drop }    # each of fabric.NeverRouted
 func (f *Fabric) shutGate(allowed []HostPort) error {
 	conn, err := f.spaces.home.nftables()
 	if err != nil {
@@ -175,7 +170,7 @@ func (g *gate) output(four, six *nftables.Set) {
 
 func (g *gate) forward() {
 	add := g.chain("forward", nftables.ChainHookForward)
-	for _, p := range neverForwarded {
+	for _, p := range fabric.NeverRouted {
 		ipv6, octets := p.Addr().Is6(), p.Addr().BitLen()/8
 		add([]expr.Any{
 			&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},

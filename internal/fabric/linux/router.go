@@ -99,11 +99,7 @@ func (f *Fabric) applyRouter(ctx context.Context, id string, have, want router) 
 			return nil, err
 		}
 	}
-	fresh, err := f.connect(space, want.cards)
-	if err != nil {
-		return nil, err
-	}
-	return fresh, setStaticRoutes(space, want.routes)
+	return f.connect(space, want.cards, want.routes)
 }
 
 func (f *Fabric) removeRouters(ctx context.Context, want map[string]router) error {

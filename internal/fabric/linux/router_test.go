@@ -230,12 +230,12 @@ func TestRouterRoutes(t *testing.T) {
 	if hear("10.9.1.5", second) == nil {
 		t.Error("the range is reached although its route is gone")
 	}
-	if got := routesOf(t, f, "rtr"); got != "10.9.0.0/24 [10.0.0.9], 10.9.8.0/24 [10.0.0.9 10.0.0.10]" {
+	if got := routesIn(t, f, roleRouter, "rtr"); got != "10.9.0.0/24 [10.0.0.9], 10.9.8.0/24 [10.0.0.9 10.0.0.10]" {
 		t.Errorf("routes: %s", got)
 	}
 	topology.Routers[0].Routes = nil
 	apply(t, f, topology)
-	if got := routesOf(t, f, "rtr"); got != "" {
+	if got := routesIn(t, f, roleRouter, "rtr"); got != "" {
 		t.Errorf("routes that should be gone: %s", got)
 	}
 	wantGreeting(t, dialer(other.Net), "203.0.113.1", serve(t, f.spaces.home, "203.0.113.1", "host"), "host to 203.0.113.2")
@@ -264,10 +264,10 @@ func TestRouterKeepsNeighboursOut(t *testing.T) {
 	}
 }
 
-// routesOf are the static routes in a router's namespace.
-func routesOf(t *testing.T, f *Fabric, id string) string {
+// routesIn are the static routes in a namespace.
+func routesIn(t *testing.T, f *Fabric, r role, id string) string {
 	t.Helper()
-	space, err := f.spaces.make(roleRouter, id)
+	space, err := f.spaces.make(r, id)
 	if err != nil {
 		t.Fatal(err)
 	}

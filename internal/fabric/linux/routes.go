@@ -12,17 +12,32 @@ import (
 	"poise/internal/fabric"
 )
 
-// staticMetric is the metric of a router's own routes: a default route among them goes before that of the gateway.
-const staticMetric = 50
+const (
+	// staticMetric is the metric of static routes: what is on the link itself goes first, also in IPv6, where the kernel gives
+	// it 256 (IP6_RT_PRIO_ADDRCONF).
+	staticMetric = 1024
+	// staticDefaultMetric has a default route among a router's own routes go before that of its gateway.
+	staticDefaultMetric = 50
+)
 
-// setStaticRoutes makes the router's namespace have exactly these routes beside those of its cards. They are marked with the
-// protocol "static", by which they are found again. Several routes to one destination share its traffic.
-func setStaticRoutes(space *namespace, routes []fabric.Route) error {
-	h, err := space.netlink()
-	if err != nil {
-		return err
+// routesOf are the routes of the ports. Where ports differ about the way to one destination, the first counts.
+func routesOf(ports []fabric.Port) []fabric.Route {
+	var all []fabric.Route
+	for _, p := range ports {
+		before := all
+		for _, r := range p.Routes {
+			if !slices.ContainsFunc(before, func(other fabric.Route) bool { return other.Destination == r.Destination }) {
+				all = append(all, r)
+			}
+		}
 	}
-	defer h.Close()
+	return all
+}
+
+// setStaticRoutes makes the namespace have exactly these routes beside those that the addresses and gateways of its cards
+// make. They are marked with the protocol "static", by which they are found again. Several routes to one destination
+// share its traffic.
+func setStaticRoutes(h *netlink.Handle, routes []fabric.Route) error {
 	want := map[netip.Prefix][]netip.Addr{}
 	for _, r := range routes {
 		want[r.Destination.Masked()] = append(want[r.Destination.Masked()], r.NextHop)
@@ -35,7 +50,9 @@ func setStaticRoutes(space *namespace, routes []fabric.Route) error {
 		if _, wanted := want[destination]; wanted {
 			continue
 		}
-		if err := h.RouteDel(staticRoute(destination, hops)); err != nil {
+		gone := staticRoute(destination, hops)
+		gone.Priority = 0 // any: an earlier version had other metrics
+		if err := h.RouteDel(gone); err != nil {
 			return fmt.Errorf("removal of the route to %s: %w", destination, err)
 		}
 	}
@@ -99,6 +116,9 @@ func staticRoute(destination netip.Prefix, hops []netip.Addr) *netlink.Route {
 	r := &netlink.Route{
 		Dst:      &net.IPNet{IP: destination.Addr().AsSlice(), Mask: net.CIDRMask(destination.Bits(), destination.Addr().BitLen())},
 		Protocol: unix.RTPROT_STATIC, Priority: staticMetric,
+	}
+	if destination.Bits() == 0 {
+		r.Priority = staticDefaultMetric
 	}
 	if len(hops) == 1 {
 		r.Gw = hops[0].AsSlice()

@@ -19,7 +19,7 @@ import (
 // breaks its seals first, so that a crash in between leaves none.
 
 // sealVersion goes into each seal: it changes with whatever this program makes of the same ports.
-const sealVersion = "2"
+const sealVersion = "3"
 
 // seal is the alias of the plugs of a namespace that is complete for these ports.
 func (f *Fabric) seal(r role, ports []fabric.Port) (string, error) {
