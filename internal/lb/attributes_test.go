@@ -57,7 +57,7 @@ func TestNull(t *testing.T) {
 	)
 	before, err := tree.Listener("l1")
 	must(t, err)
-	if before.Name != "n" || before.ConnectionLimit != 7 || before.TimeoutTCPInspectMs != 7 || !cmp.Equal(before.Tags, []string{"b", "a"}) {
+	if before.Name != "n" || before.ConnectionLimit != 7 || before.TimeoutTCPInspectMs != 7 || !cmp.Equal(before.Tags, []string{"a", "b"}) {
 		t.Errorf("listener %+v", before)
 	}
 	tree = change(t, tree,

@@ -1,6 +1,9 @@
 package lb
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Next returns a copy of the tree, one generation on, that may be changed; t stays as it is. at is the time that
 // the change's objects get as created_at and updated_at.
@@ -91,12 +94,14 @@ func (t *LoadBalancer) newObject(id string, in Common) Object {
 }
 
 // apply writes the attributes; a null name is empty, a null admin_state_up is false, null tags change nothing
-// (octavia-resources.md §0).
+// (octavia-resources.md §0). Tags are a set: Octavia reads them sorted, and tests of the Terraform provider expect the first of
+// them after they wrote them in any order.
 func (in Common) apply(o *Object) {
 	in.Name.Into(&o.Name, "")
 	in.AdminStateUp.Into(&o.AdminStateUp, false)
 	if in.Tags.Set && !in.Tags.Null {
 		o.Tags = unique(in.Tags.Value)
+		slices.Sort(o.Tags)
 	}
 }
 

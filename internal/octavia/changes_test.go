@@ -22,8 +22,8 @@ func TestUpdates(t *testing.T) {
 		{"/loadbalancers/{lb}", `{"admin_state_up": null}`, `{"admin_state_up": false}`},
 		{"/loadbalancers/{lb}", `{"admin_state_up": "on"}`, `{"admin_state_up": true}`},
 		{"/loadbalancers/{lb}", `{"admin_state_up": 0}`, `{"admin_state_up": false}`},
-		{"/loadbalancers/{lb}", `{"tags": ["b", "a", "b"]}`, `{"tags": ["b", "a"]}`},
-		{"/loadbalancers/{lb}", `{"tags": null}`, `{"tags": ["b", "a"]}`},
+		{"/loadbalancers/{lb}", `{"tags": ["b", "a", "b"]}`, `{"tags": ["a", "b"]}`},
+		{"/loadbalancers/{lb}", `{"tags": null}`, `{"tags": ["a", "b"]}`},
 		{"/loadbalancers/{lb}", `{"tags": []}`, `{"tags": []}`},
 
 		{"/listeners/{listener}", `{"connection_limit": "200"}`, `{"connection_limit": 200}`},
