@@ -100,6 +100,8 @@ type Control struct {
 	rings   map[string]*keyring // what the node serves with
 	plugged map[string][]fabric.Port
 	stale   map[string]bool // whose secrets have to be read again
+	// applying are the load balancers that a worker applies, and whose reports it rolls up afterwards.
+	applying map[string]bool
 
 	recovered bool            // opening is known
 	opening   map[string]bool // of before the start, and not tried yet
@@ -118,6 +120,7 @@ func New(s *store.Store, network Network, secrets Secrets, node link.Node, log *
 		released:  make(chan struct{}), wakeSecrets: make(chan struct{}, 1),
 		served: map[string]int64{}, reports: map[string]link.Report{},
 		replug: map[string]bool{}, rings: map[string]*keyring{}, plugged: map[string][]fabric.Port{}, stale: map[string]bool{},
+		applying:       map[string]bool{},
 		changedSecrets: map[string]bool{}, lookedAt: time.Now(),
 	}
 }
@@ -278,13 +281,15 @@ func (c *Control) attempt(ctx context.Context, id string) error {
 	return c.reconcile(ctx, id)
 }
 
-// Report takes a node's report (link.Reporter). One that says nothing new is dropped.
+// Report takes a node's report (link.Reporter). One that says nothing new is dropped; one that comes while the load balancer is
+// applied is rolled up when that ends.
 func (c *Control) Report(r link.Report) {
 	c.mu.Lock()
 	same := reflect.DeepEqual(c.reports[r.LoadBalancerID], r)
 	c.reports[r.LoadBalancerID] = r
+	applying := c.applying[r.LoadBalancerID]
 	c.mu.Unlock()
-	if !same {
+	if !same && !applying {
 		c.queue.add(r.LoadBalancerID)
 	}
 }

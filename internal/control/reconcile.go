@@ -29,6 +29,9 @@ func (c *Control) reconcile(ctx context.Context, id string) error {
 	if err != nil {
 		reason = c.failed.note(id, generation, err)
 	}
+	if c.observe(snapshot, generation, reason).Equal(snapshot.Observed) { // as after most restarts: no transaction
+		return err
+	}
 	var before lb.Snapshot
 	after, observeErr := c.store.Observe(ctx, id, func(now lb.Snapshot) lb.Observation {
 		before = now
@@ -80,6 +83,7 @@ func (c *Control) apply(ctx context.Context, t *lb.LoadBalancer) error {
 	c.served[t.ID] = t.Generation
 	delete(c.replug, t.ID)
 	delete(c.stale, t.ID)
+	c.applying[t.ID] = true
 	c.mu.Unlock()
 	next := c.readSecrets(ctx, t, ring, stale)
 	var err error
@@ -88,6 +92,7 @@ func (c *Control) apply(ctx context.Context, t *lb.LoadBalancer) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	delete(c.applying, t.ID)
 	c.rings[t.ID] = next
 	if err == nil {
 		return nil

@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -28,35 +26,6 @@ type statusRow struct {
 	ObjectID       string `bun:",pk"`
 	LoadBalancerID string
 	Body           string
-}
-
-func readObservation(ctx context.Context, db bun.IDB, id string) (observed lb.Observation, err error) {
-	var whole observationRow
-	err = db.NewSelect().Model(&whole).Where("load_balancer_id = ?", id).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return observed, nil
-	}
-	if err != nil {
-		return observed, fmt.Errorf("observation of load balancer %s: %w", id, err)
-	}
-	if err := json.Unmarshal([]byte(whole.Body), &observed); err != nil {
-		return observed, fmt.Errorf("observation of load balancer %s: %w", id, err)
-	}
-	var rows []statusRow
-	if err := db.NewSelect().Model(&rows).Where("load_balancer_id = ?", id).Scan(ctx); err != nil {
-		return observed, fmt.Errorf("statuses of load balancer %s: %w", id, err)
-	}
-	if observed.Status == nil {
-		observed.Status = make(map[string]lb.Status, len(rows))
-	}
-	for _, row := range rows {
-		var status lb.Status
-		if err := json.Unmarshal([]byte(row.Body), &status); err != nil {
-			return observed, fmt.Errorf("status of %s: %w", row.ObjectID, err)
-		}
-		observed.Status[row.ObjectID] = status
-	}
-	return observed, nil
 }
 
 // saveObservation writes what differs between two observations, and deletes what is gone.

@@ -76,58 +76,6 @@ func rowError(err error, what, id string) error {
 	}
 }
 
-// load reads a whole tree as it was at one moment, and remembers it. When a write of this process has made the version
-// that is wanted and is about to remember it, that is waited for instead.
-func (s *Store) load(ctx context.Context, id string, wanted int64) (lb.Snapshot, error) {
-	defer s.locks.lock(id)()
-	if snapshot, ok := s.cache.get(id, wanted); ok {
-		return snapshot, nil
-	}
-	var version int64
-	var snapshot lb.Snapshot
-	oneMoment := &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}
-	err := s.db.RunInTx(ctx, oneMoment, func(ctx context.Context, tx bun.Tx) (err error) {
-		if version, err = readVersion(ctx, tx, id); err != nil {
-			return err
-		}
-		snapshot, err = readTree(ctx, tx, id)
-		return err
-	})
-	if err != nil {
-		return lb.Snapshot{}, err
-	}
-	return s.remember(version, snapshot), nil
-}
-
-func readTree(ctx context.Context, db bun.IDB, id string) (lb.Snapshot, error) {
-	root := loadBalancerRow{ID: id}
-	if err := db.NewSelect().Model(&root).WherePK().Scan(ctx); err != nil {
-		return lb.Snapshot{}, rowError(err, "body", id)
-	}
-	var objects []objectRow
-	if err := db.NewSelect().Model(&objects).Where("load_balancer_id = ?", id).OrderExpr("created_in, place, id").Scan(ctx); err != nil {
-		return lb.Snapshot{}, fmt.Errorf("objects of load balancer %s: %w", id, err)
-	}
-	observed, err := readObservation(ctx, db, id)
-	if err != nil {
-		return lb.Snapshot{}, err
-	}
-	tree, err := assemble(root, objects)
-	if err != nil {
-		return lb.Snapshot{}, fmt.Errorf("load balancer %s: %w", id, err)
-	}
-	return lb.Snapshot{Tree: tree, Observed: observed}, nil
-}
-
-// assemble makes a tree of rows.
-func assemble(root loadBalancerRow, objects []objectRow) (*lb.LoadBalancer, error) {
-	tree := &lb.LoadBalancer{}
-	if err := json.Unmarshal([]byte(root.Body), tree); err != nil {
-		return nil, fmt.Errorf("body: %w", err)
-	}
-	return tree, place(tree, objects)
-}
-
 func insert(ctx context.Context, tx bun.Tx, t *lb.LoadBalancer) error {
 	body, err := json.Marshal(t)
 	if err != nil {

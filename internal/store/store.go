@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -106,20 +107,25 @@ func (s *Store) List(ctx context.Context, projectID string) ([]lb.Snapshot, erro
 	if err := query.Scan(ctx, &rows); err != nil {
 		return nil, fmt.Errorf("list of load balancers: %w", err)
 	}
+	known := make(map[string]lb.Snapshot, len(rows))
+	var unknown []string
+	for _, row := range rows {
+		if snapshot, ok := s.cache.get(row.ID, row.Version); ok {
+			known[row.ID] = snapshot
+		} else {
+			unknown = append(unknown, row.ID)
+		}
+	}
+	read, err := s.loadAll(ctx, unknown)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(known, read)
 	snapshots := make([]lb.Snapshot, 0, len(rows))
 	for _, row := range rows {
-		snapshot, ok := s.cache.get(row.ID, row.Version)
-		if !ok {
-			var err error
-			snapshot, err = s.load(ctx, row.ID, row.Version)
-			if lb.CodeOf(err) == lb.NotFound { // deleted meanwhile
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
+		if snapshot, ok := known[row.ID]; ok { // not deleted meanwhile
+			snapshots = append(snapshots, snapshot)
 		}
-		snapshots = append(snapshots, snapshot)
 	}
 	return snapshots, nil
 }
