@@ -56,6 +56,9 @@ type Network interface {
 	VIPOwners(ctx context.Context) ([]string, error)
 	// AttachVIP brings a VIP's port to the VIP's options and says how it is plugged.
 	AttachVIP(ctx context.Context, vip lb.VIP) (fabric.Port, error)
+	// AttachPlainVIPs says how VIPs are plugged, by load balancer, with a few queries for all. Missing are load balancers
+	// with further ports, with a filter, or with options that the port does not have yet.
+	AttachPlainVIPs(ctx context.Context, vips map[string]lb.VIP) (map[string]fabric.Port, error)
 	// AttachMembers gives a load balancer a port in each of its members' subnets, as far as it can have one.
 	AttachMembers(ctx context.Context, loadBalancerID string, vip lb.VIP, subnetIDs []string) ([]fabric.Port, error)
 	// DetachMembers deletes those that it has in other subnets.
@@ -99,7 +102,10 @@ type Control struct {
 	replug  map[string]bool     // whose ports the node has to make sure of, even where it has them already
 	rings   map[string]*keyring // what the node serves with
 	plugged map[string][]fabric.Port
-	stale   map[string]bool // whose secrets have to be read again
+	// foretold is how VIPs are plugged, by load balancer. It is read at the start for all together, and the first attempt
+	// takes it. A change in the meantime deletes the load balancer's entry.
+	foretold map[string]foretold
+	stale    map[string]bool // whose secrets have to be read again
 	// applying are the load balancers that a worker applies, and whose reports it rolls up afterwards.
 	applying map[string]bool
 
@@ -120,7 +126,7 @@ func New(s *store.Store, network Network, secrets Secrets, node link.Node, log *
 		released:  make(chan struct{}), wakeSecrets: make(chan struct{}, 1),
 		served: map[string]int64{}, reports: map[string]link.Report{},
 		replug: map[string]bool{}, rings: map[string]*keyring{}, plugged: map[string][]fabric.Port{}, stale: map[string]bool{},
-		applying:       map[string]bool{},
+		applying: map[string]bool{}, foretold: map[string]foretold{},
 		changedSecrets: map[string]bool{}, lookedAt: time.Now(),
 	}
 }
@@ -191,6 +197,9 @@ func (c *Control) recover(ctx context.Context) error {
 	owners, err := c.network.VIPOwners(ctx)
 	if err != nil {
 		return fmt.Errorf("owners of VIP ports: %w", err)
+	}
+	if err := c.foretell(ctx, all); err != nil {
+		return fmt.Errorf("ports of all VIPs: %w", err)
 	}
 	for _, owner := range owners {
 		if known[owner] {
@@ -307,6 +316,7 @@ func (c *Control) AttachmentChanged(deviceID string) {
 func (c *Control) Reapply(id string) {
 	c.mu.Lock()
 	delete(c.served, id)
+	delete(c.foretold, id)
 	c.mu.Unlock()
 	c.queue.add(id)
 }

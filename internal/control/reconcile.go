@@ -68,6 +68,7 @@ func (c *Control) forget(id string) {
 	delete(c.replug, id)
 	delete(c.rings, id)
 	delete(c.plugged, id)
+	delete(c.foretold, id)
 	delete(c.stale, id)
 }
 
@@ -105,17 +106,15 @@ func (c *Control) apply(ctx context.Context, t *lb.LoadBalancer) error {
 }
 
 func (c *Control) attachAndApply(ctx context.Context, t *lb.LoadBalancer, ring *keyring, replug bool) error {
-	port, err := c.network.AttachVIP(ctx, t.VIP)
-	if err != nil {
-		return err
-	}
 	subnets := memberSubnets(t)
-	others, err := c.network.AttachMembers(ctx, t.ID, t.VIP, subnets)
-	if err != nil {
-		return fmt.Errorf("ports in the members' subnets: %w", err)
+	ports, plain := c.takeForetold(t, subnets)
+	if !plain {
+		var err error
+		if ports, err = c.attach(ctx, t, subnets); err != nil {
+			return err
+		}
 	}
-	ports := append([]fabric.Port{port}, others...)
-	err = c.node.Apply(ctx, link.Assignment{
+	err := c.node.Apply(ctx, link.Assignment{
 		LoadBalancerID: t.ID, Generation: t.Generation, Ports: ports, Replug: replug, Config: c.config(t, ring),
 	})
 	if err != nil {
@@ -124,11 +123,75 @@ func (c *Control) attachAndApply(ctx context.Context, t *lb.LoadBalancer, ring *
 	c.mu.Lock()
 	c.plugged[t.ID] = ports
 	c.mu.Unlock()
+	if plain {
+		return nil
+	}
 	// Only now is nothing plugged there any more.
 	if err := c.network.DetachMembers(ctx, t.ID, t.VIP, subnets); err != nil {
 		return fmt.Errorf("ports in subnets without members: %w", err)
 	}
 	return nil
+}
+
+// attach has the network service make the load balancer's ports ready to be plugged.
+func (c *Control) attach(ctx context.Context, t *lb.LoadBalancer, subnets []string) ([]fabric.Port, error) {
+	port, err := c.network.AttachVIP(ctx, t.VIP)
+	if err != nil {
+		return nil, err
+	}
+	others, err := c.network.AttachMembers(ctx, t.ID, t.VIP, subnets)
+	if err != nil {
+		return nil, fmt.Errorf("ports in the members' subnets: %w", err)
+	}
+	return append([]fabric.Port{port}, others...), nil
+}
+
+// foretold is how the VIP of a generation is plugged; nil: unknown.
+type foretold struct {
+	generation int64
+	port       *fabric.Port
+}
+
+// foretell asks the network service about all VIPs together: asked one by one, that is most of a start's time. What
+// changes before the answer is here has deleted its entry by then (Reapply), so that it is not filled in.
+func (c *Control) foretell(ctx context.Context, all []lb.Snapshot) error {
+	vips := make(map[string]lb.VIP, len(all))
+	c.mu.Lock()
+	for _, s := range all {
+		if !s.Tree.Deleted {
+			vips[s.Tree.ID] = s.Tree.VIP
+			c.foretold[s.Tree.ID] = foretold{generation: s.Tree.Generation}
+		}
+	}
+	c.mu.Unlock()
+	ports, err := c.network.AttachPlainVIPs(ctx, vips)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, one := range c.foretold {
+		port, known := ports[id]
+		if !known {
+			delete(c.foretold, id)
+			continue
+		}
+		one.port = &port
+		c.foretold[id] = one
+	}
+	return nil
+}
+
+// takeForetold is the load balancer's only port, if that was foretold for this generation.
+func (c *Control) takeForetold(t *lb.LoadBalancer, memberSubnets []string) (ports []fabric.Port, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one := c.foretold[t.ID]
+	delete(c.foretold, t.ID)
+	if one.port == nil || one.generation != t.Generation || len(memberSubnets) > 0 {
+		return nil, false
+	}
+	return []fabric.Port{*one.port}, true
 }
 
 // config is what the node is to serve, within the operator's limits.

@@ -146,6 +146,10 @@ func TestRetriesCostNothing(t *testing.T) {
 	})
 }
 
+func (wideNetwork) AttachPlainVIPs(context.Context, map[string]lb.VIP) (map[string]fabric.Port, error) {
+	return nil, nil
+}
+
 func (wideNetwork) AttachMembers(context.Context, string, lb.VIP, []string) ([]fabric.Port, error) {
 	return nil, nil
 }

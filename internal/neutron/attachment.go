@@ -29,23 +29,60 @@ func (s *Service) Attachment(ctx context.Context, portID string) (fabric.Port, e
 func (s *Service) filters() bool { return s.fabric.Name() != "loopback" }
 
 func (s *Service) attachment(ctx context.Context, p *port) (fabric.Port, error) {
-	n, err := findNetwork(ctx, s.db, admin, p.NetworkID)
+	plugs, err := s.attachments(ctx, []*port{p})
 	if err != nil {
 		return fabric.Port{}, err
 	}
-	rows, err := selectSubnets(ctx, s.db, admin, where("s.network_id = ?", n.ID))
+	plug, ok := plugs[p.ID]
+	if !ok {
+		return fabric.Port{}, errNetwork(p.NetworkID)
+	}
+	return plug, nil
+}
+
+// portsAtOnce is how many ports one statement names. It keeps statements below the engines' limits of parameters.
+const portsAtOnce = 500
+
+// attachments says what to plug for at most portsAtOnce ports, by their ids, with three queries. Filters are not in it.
+func (s *Service) attachments(ctx context.Context, ports []*port) (map[string]fabric.Port, error) {
+	ids, networkIDs := []string{}, []string{}
+	for _, p := range ports {
+		ids, networkIDs = append(ids, p.ID), append(networkIDs, p.NetworkID)
+	}
+	networkIDs = distinct(networkIDs)
+	networks, err := selectNetworks(ctx, s.db, admin, where("n.id IN ?", bun.Tuple(networkIDs)))
 	if err != nil {
-		return fabric.Port{}, err
+		return nil, err
+	}
+	rows, err := selectSubnets(ctx, s.db, admin, where("s.network_id IN ?", bun.Tuple(networkIDs)))
+	if err != nil {
+		return nil, err
 	}
 	subnets := map[string]*subnet{}
 	for _, row := range rows {
 		subnets[row.ID] = row
 	}
-	plug := fabric.Port{ID: p.ID, NetworkID: n.ID, MAC: hardware(p.MAC), MTU: n.MTU, Addresses: prefixesOf(p, subnets)}
-	plug.Gateways = gatewaysOf(p, subnets, (*subnet).wayOut)
-	plug.Routes = routesOf(p, subnets)
-	plug.Floating, err = floatingOf(ctx, s.db, p.ID)
-	return plug, err
+	floating, err := floatingOf(ctx, s.db, ids)
+	if err != nil {
+		return nil, err
+	}
+	mtus := map[string]int{}
+	for _, n := range networks {
+		mtus[n.ID] = n.MTU
+	}
+	plugs := make(map[string]fabric.Port, len(ports))
+	for _, p := range ports {
+		mtu, ok := mtus[p.NetworkID]
+		if !ok { // deleted just now
+			continue
+		}
+		plugs[p.ID] = fabric.Port{
+			ID: p.ID, NetworkID: p.NetworkID, MAC: hardware(p.MAC), MTU: mtu, Addresses: prefixesOf(p, subnets),
+			Gateways: gatewaysOf(p, subnets, (*subnet).wayOut), Routes: routesOf(p, subnets),
+			Floating: append([]netip.Addr{}, floating[p.ID]...),
+		}
+	}
+	return plugs, nil
 }
 
 // gatewaysOf are the default routes of the port: for each IP family that of its first address in a subnet with one. A port
@@ -110,16 +147,17 @@ func (p *port) hasAddress(wanted netip.Addr) bool {
 	return slices.ContainsFunc(p.Addresses, func(a address) bool { return a.Address == wanted.String() })
 }
 
-func floatingOf(ctx context.Context, db bun.IDB, portID string) ([]netip.Addr, error) {
-	rows, err := selectFloatingIPs(ctx, db, admin, func(q *bun.SelectQuery) *bun.SelectQuery {
-		return q.Where("f.port_id = ?", portID).Order("f.floating_ip_address")
+// floatingOf are the floating IPs of the ports.
+func floatingOf(ctx context.Context, db bun.IDB, portIDs []string) (map[string][]netip.Addr, error) {
+	rows, err := rowsOf[floatingIP](ctx, db, func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.Where("f.port_id IN ?", bun.Tuple(portIDs)).Order("f.floating_ip_address")
 	})
 	if err != nil {
-		return nil, fmt.Errorf("floating IPs of port %s: %w", portID, err)
+		return nil, fmt.Errorf("floating IPs of ports: %w", err)
 	}
-	addresses := []netip.Addr{}
+	addresses := map[string][]netip.Addr{}
 	for _, f := range rows {
-		addresses = append(addresses, netip.MustParseAddr(f.Address))
+		addresses[f.PortID] = append(addresses[f.PortID], netip.MustParseAddr(f.Address))
 	}
 	return addresses, nil
 }

@@ -3,9 +3,12 @@ package neutron
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/uptrace/bun"
 
 	"poise/internal/fabric"
 	"poise/internal/lb"
@@ -189,4 +192,42 @@ func (s *Service) AttachVIP(ctx context.Context, vip lb.VIP) (fabric.Port, error
 		plug.Filter, err = filterOf(ctx, s.db, p)
 	}
 	return plug, err
+}
+
+// AttachPlainVIPs says how the VIPs of many load balancers are plugged, with a few queries for all. Missing are load
+// balancers with further ports, with a filter, or with options that the port does not have yet: [Service.AttachVIP] is
+// for those.
+func (s *Service) AttachPlainVIPs(ctx context.Context, vips map[string]lb.VIP) (map[string]fabric.Port, error) {
+	all := make(map[string]fabric.Port, len(vips))
+	for ids := range slices.Chunk(slices.Sorted(maps.Keys(vips)), portsAtOnce) {
+		holders := make([]string, len(ids))
+		for i, id := range ids {
+			holders[i] = balancerDevice(id)
+		}
+		ports, err := selectPorts(ctx, s.db, admin, where("p.holder IN ?", bun.Tuple(holders)))
+		if err != nil {
+			return nil, err
+		}
+		held := map[string]int{}
+		for _, p := range ports {
+			held[p.Holder]++
+		}
+		ports = slices.DeleteFunc(ports, func(p *port) bool {
+			vip := vips[strings.TrimPrefix(p.Holder, devicePrefix)]
+			return held[p.Holder] > 1 || p.ID != vip.PortID || !p.isDressed(vip.VIPOptions) || p.filtersVIP() && s.filters()
+		})
+		if len(ports) == 0 {
+			continue
+		}
+		plugs, err := s.attachments(ctx, ports)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range ports {
+			if plug, ok := plugs[p.ID]; ok {
+				all[strings.TrimPrefix(p.Holder, devicePrefix)] = plug
+			}
+		}
+	}
+	return all, nil
 }

@@ -169,6 +169,10 @@ func (a *api) until(path, want string) {
 	}
 }
 
+func (network) AttachPlainVIPs(context.Context, map[string]lb.VIP) (map[string]fabric.Port, error) {
+	return nil, nil
+}
+
 func (network) AttachMembers(context.Context, string, lb.VIP, []string) ([]fabric.Port, error) {
 	return nil, nil
 }
