@@ -67,6 +67,9 @@ type subnet struct {
 	HostRoutes []hostRoute `bun:"host_routes"`
 	NextPlace  int64       `bun:"next_place"`
 	PoolID     string      `bun:"subnetpool_id,nullzero"` // the pool that the range is from; "": none
+
+	RAMode      string `bun:"ipv6_ra_mode"` // "": none; see [subnet.readModes]
+	AddressMode string `bun:"ipv6_address_mode"`
 }
 
 // prefix and gateway read what [subnet.read] has checked before it was stored.

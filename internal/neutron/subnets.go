@@ -30,6 +30,9 @@ func (s *subnet) read(b *body) {
 	b.text("name", &s.Name)
 	b.text("description", &s.Description)
 	b.flag("enable_dhcp", &s.EnableDHCP)
+	if !s.EnableDHCP && s.RAMode+s.AddressMode != "" {
+		b.fail(invalid("enable_dhcp", "it cannot be False with ipv6_ra_mode or ipv6_address_mode set"))
+	}
 	servers := []netip.Addr{}
 	if b.has("dns_nameservers") {
 		list(b, "dns_nameservers", &servers)
@@ -39,9 +42,41 @@ func (s *subnet) read(b *body) {
 		}
 	}
 	s.readHostRoutes(b)
-	b.none("segment_id", "service_types", "dns_publish_fixed_ip",
-		"ipv6_ra_mode", "ipv6_address_mode", "router:external")
+	if b.creating() {
+		s.readModes(b)
+	}
+	b.none("segment_id", "service_types", "dns_publish_fixed_ip", "router:external")
 }
+
+// readModes takes how hosts in an IPv6 subnet would learn their addresses, under Neutron's rules. It is kept and shown: ports
+// get their addresses as in any subnet, and nobody announces anything.
+func (s *subnet) readModes(b *body) {
+	for name, mode := range map[string]*string{"ipv6_ra_mode": &s.RAMode, "ipv6_address_mode": &s.AddressMode} {
+		if !b.has(name) || string(b.attributes[name]) == "null" {
+			b.none(name)
+			continue
+		}
+		b.text(name, mode)
+		switch {
+		case b.fault != nil:
+		case !slices.Contains(ipv6Modes, *mode):
+			b.fail(invalid(name, "'%s' is not in %s", *mode, ipv6Modes))
+		case s.prefix().Addr().Is4():
+			b.fail(invalid(name, "it is not valid when ip_version is 4"))
+		case !s.EnableDHCP:
+			b.fail(invalid(name, "it cannot be set when enable_dhcp is set to False"))
+		case *mode != modeStateful && s.prefix().Bits() != 64:
+			b.fail(invalid(name, "%s asks for a range of /64, not %s", *mode, s.CIDR))
+		}
+	}
+	if s.RAMode != "" && s.AddressMode != "" && s.RAMode != s.AddressMode {
+		b.fail(invalid("ipv6_ra_mode", "'%s' is not ipv6_address_mode '%s': if both are set, they must be the same", s.RAMode, s.AddressMode))
+	}
+}
+
+const modeStateful = "dhcpv6-stateful"
+
+var ipv6Modes = []string{modeStateful, "dhcpv6-stateless", "slaac"}
 
 // readHostRoutes takes the routes of the subnet's ports. One whose next hop is not in the subnet is taken as well, as Neutron
 // does; it leads nowhere (see [routesOf]).
@@ -151,7 +186,7 @@ func (s *subnet) view() object {
 	}
 	v["allocation_pools"], v["dns_nameservers"], v["host_routes"] = s.Pools, s.DNS, s.HostRoutes
 	v["service_types"], v["subnetpool_id"], v["segment_id"] = []string{}, orNull(s.PoolID), nil
-	v["ipv6_ra_mode"], v["ipv6_address_mode"], v["dns_publish_fixed_ip"] = nil, nil, false
+	v["ipv6_ra_mode"], v["ipv6_address_mode"], v["dns_publish_fixed_ip"] = orNull(s.RAMode), orNull(s.AddressMode), false
 	return v
 }
 
