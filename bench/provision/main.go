@@ -143,8 +143,14 @@ func (b *bench) measureMany(ctx context.Context, many int) error {
 		return err
 	}
 	free := freeMiB()
+	if err := b.makeWhole(ctx, 1); err != nil {
+		return err
+	}
+	if err := b.measurePackets(ctx, 0); err != nil {
+		return err
+	}
 	begin := time.Now()
-	if err := b.makeWhole(ctx, many); err != nil {
+	if err := b.makeWhole(ctx, many-1); err != nil {
 		return err
 	}
 	if err := b.untilAllAnswer(ctx); err != nil {
@@ -152,6 +158,9 @@ func (b *bench) measureMany(ctx context.Context, many int) error {
 	}
 	b.weigh(fmt.Sprintf("%d load balancers made in", many), time.Since(begin))
 	fmt.Printf("%-36s %.2f MiB for each\n", "memory of the machine", float64(free-freeMiB())/float64(many))
+	if err := b.measurePackets(ctx, many-1); err != nil {
+		return err
+	}
 	begin = time.Now()
 	if n, err := b.api.countBalancers(ctx); err != nil || n < many {
 		return fmt.Errorf("%d load balancers are listed, want %d (%w)", n, many, err)
@@ -189,7 +198,9 @@ func (b *bench) measureMany(ctx context.Context, many int) error {
 
 // weigh says how long something took, and what the process is like afterwards.
 func (b *bench) weigh(what string, took time.Duration) {
-	fmt.Printf("%-36s %v, resident %d MiB, %d descriptors\n", what, took.Round(time.Millisecond), b.ResidentMiB(), b.Descriptors())
+	cpu, _ := b.CPU()
+	fmt.Printf("%-36s %v, %v of processor time since its start, resident %d MiB, %d descriptors, %d left\n", what,
+		took.Round(time.Millisecond), cpu, b.ResidentMiB(), b.Descriptors(), b.DescriptorLimit()-b.Descriptors())
 }
 
 // freeMiB is what the machine has free, as far as it could have more by dropping caches.

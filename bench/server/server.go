@@ -164,6 +164,18 @@ func (s *Server) Descriptors() int {
 	return len(open)
 }
 
+// DescriptorLimit is how many files the process may have open.
+func (s *Server) DescriptorLimit() int {
+	limits, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", s.process.Process.Pid))
+	for line := range strings.Lines(string(limits)) {
+		if soft, ok := strings.CutPrefix(line, "Max open files"); ok && len(strings.Fields(soft)) > 0 {
+			n, _ := strconv.Atoi(strings.Fields(soft)[0])
+			return n
+		}
+	}
+	return -1
+}
+
 // Until tries again and again, at once, until try succeeds.
 func Until(ctx context.Context, try func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
