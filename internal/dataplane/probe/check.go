@@ -21,12 +21,35 @@ type check func(ctx context.Context, network dataplane.Net, w *way, at netip.Add
 // checks holds the check of each monitor type. A new type is one line here and one function; members of a pool with
 // a type that is not here are not checked.
 var checks = map[dataplane.MonitorType]check{
-	dataplane.MonitorTCP:        checkTCP,
-	dataplane.MonitorHTTP:       checkHTTP,
-	dataplane.MonitorHTTPS:      checkHTTPS,
-	dataplane.MonitorTLSHello:   checkTLSHello,
-	dataplane.MonitorPing:       checkPing,
-	dataplane.MonitorUDPConnect: checkUDPConnect,
+	dataplane.MonitorTCP:        locating(checkTCP),
+	dataplane.MonitorHTTP:       locating(checkHTTP),
+	dataplane.MonitorHTTPS:      locating(checkHTTPS),
+	dataplane.MonitorTLSHello:   locating(checkTLSHello),
+	dataplane.MonitorPing:       locating(checkPing),
+	dataplane.MonitorUDPConnect: locating(checkUDPConnect),
+}
+
+// locating is a check that says of silence where it begins: at the member's address, or at the gateway on the way there.
+func locating(c check) check {
+	return func(ctx context.Context, network dataplane.Net, w *way, at netip.AddrPort) error {
+		err := c(ctx, network, w, at)
+		if !isTimeout(err) && !errors.Is(err, unix.EHOSTUNREACH) {
+			return err
+		}
+		hop, absent, hopErr := neighbourOf(network, at.Addr())
+		if hopErr != nil || !absent {
+			return err
+		}
+		return errAbsent(hop, at.Addr(), w.subject(at))
+	}
+}
+
+// errAbsent says that the neighbour that packets to the address go to does not answer for itself.
+func errAbsent(hop, to netip.Addr, subject string) error {
+	if hop == to.Unmap() {
+		return failure("nobody has the address " + hop.String())
+	}
+	return failure(fmt.Sprintf("no route to %s: the gateway %s does not answer", subject, hop))
 }
 
 // failure is a sentence for people about what a check has seen.

@@ -89,6 +89,22 @@ func dial(ctx context.Context, network dataplane.Net, kind int, at netip.AddrPor
 	return c, nil
 }
 
+// hearUnreachable has a socket of datagrams fail when a router says that it finds no host (ip(7): IP_RECVERR), and not only
+// when the host says that it has no such port.
+func (c *connection) hearUnreachable() error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("connection's descriptor: %w", err)
+	}
+	level, option := unix.IPPROTO_IP, unix.IP_RECVERR
+	if !c.peer.Addr().Unmap().Is4() {
+		level, option = unix.IPPROTO_IPV6, unix.IPV6_RECVERR
+	}
+	var optionErr error
+	err = raw.Control(func(fd uintptr) { optionErr = unix.SetsockoptInt(int(fd), level, option, 1) })
+	return errors.Join(err, optionErr)
+}
+
 // await waits for a connect under way.
 func (c *connection) await() error {
 	raw, err := c.SyscallConn()

@@ -11,23 +11,21 @@ import (
 	"poise/internal/dataplane"
 )
 
-// unresolved names the neighbour that packets to the address go to and that does not answer to the kernel's question for it
-// (ARP, NDP): the host itself, or its gateway. It is the zero Addr when there is one, or when the kernel has not asked.
-func unresolved(network dataplane.Net, to netip.Addr) (netip.Addr, error) {
+// neighbourOf names the neighbour that packets to the address go to: the host itself, or the gateway on the way there. It is
+// absent when it does not answer to the kernel's question for it (ARP, NDP). Without a route, and for an address of one's own,
+// the neighbour is the zero Addr.
+func neighbourOf(network dataplane.Net, to netip.Addr) (hop netip.Addr, absent bool, err error) {
 	fd, err := network.Socket(unix.AF_NETLINK, unix.SOCK_RAW) // protocol 0 is NETLINK_ROUTE
 	if err != nil {
-		return netip.Addr{}, err
+		return netip.Addr{}, false, err
 	}
 	defer unix.Close(fd)
 	hop, link, err := nextHop(fd, to.Unmap())
 	if err != nil || link == 0 {
-		return netip.Addr{}, err
+		return netip.Addr{}, false, err
 	}
 	state, err := neighbourState(fd, hop, link)
-	if err != nil || state&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) == 0 {
-		return netip.Addr{}, err
-	}
-	return hop, nil
+	return hop, state&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) != 0, err
 }
 
 // nextHop is who gets packets to the address, and the interface; 0 for an address of the host's own.

@@ -39,6 +39,9 @@ func checkPing(ctx context.Context, network dataplane.Net, _ *way, at netip.Addr
 		return err
 	}
 	defer c.Close()
+	if err := c.hearUnreachable(); err != nil {
+		return err
+	}
 	request, reply := newEcho(at.Addr())
 	if _, err := c.Write(request); err != nil {
 		return err

@@ -72,7 +72,7 @@ func newWay(from origin, check check) *way {
 	switch t := w.monitor.Type; {
 	case t == dataplane.MonitorHTTP && from.tls != nil && !from.datagrams:
 		aside := *w
-		w.aside, w.check = &aside, checkHTTPS
+		w.aside, w.check = &aside, locating(checkHTTPS)
 		w.tls, w.tlsErr = newTLS(from.tls, t)
 	case t == dataplane.MonitorHTTPS, t == dataplane.MonitorTLSHello:
 		w.tls, w.tlsErr = newTLS(from.tls, t)

@@ -59,7 +59,7 @@ func legCard(leg fabric.RouterPort, mtus map[string]int) card {
 	c := portCard(fabric.Port{
 		ID: leg.PortID, NetworkID: leg.NetworkID, MAC: leg.MAC, MTU: mtus[leg.NetworkID], Addresses: leg.Addresses,
 	})
-	c.bridged, c.isLeg = true, true
+	c.bridged, c.isLeg, c.settings = true, true, legSettings(c.name)
 	return c
 }
 

@@ -35,6 +35,10 @@ func (r role) settings() settings {
 		return append(settings{
 			{"ipv4/ip_forward", "1"},
 			{"ipv6/conf/all/forwarding", "1"},
+			// No limit of messages to one target, such as that a host is unreachable: with the kernel's one a second, a load
+			// balancer would not hear of each of its dead members. A thousand in all stay (ip-sysctl: icmp_msgs_per_sec).
+			{"ipv4/icmp_ratelimit", "0"},
+			{"ipv6/icmp/ratelimit", "0"},
 		}, everyInterface...)
 	default:
 		return append(settings{
@@ -60,6 +64,15 @@ var everyInterface = inAllAndDefault(settings{
 	{"ipv6/conf/%s/accept_redirects", "0"},
 	{"ipv6/conf/%s/accept_dad", "0"}, // addresses are assigned, so they work at once
 })
+
+// legSettings have a router say after 1.5 s that a host is unreachable, for which health checks wait: that is three questions.
+// The kernel's time between them is a second (arp(7): retrans_time_ms, mcast_solicit).
+func legSettings(link string) settings {
+	return settings{
+		{"ipv4/neigh/" + link + "/retrans_time_ms", "500"},
+		{"ipv6/neigh/" + link + "/retrans_time_ms", "500"},
+	}
+}
 
 // hostSettings protect the host from what it may hear on the external network, as everyInterface does others.
 func hostSettings(link string) settings {
