@@ -38,6 +38,7 @@ var arrows = map[string][]string{
 	"internal/dataplane/gateway": {
 		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",
 		"internal/dataplane/tlsconf", "internal/dataplane/h1", "internal/dataplane/l7", "internal/dataplane/proxyproto",
+		"internal/dataplane/loop",
 	},
 	"internal/dataplane/proxy": {
 		"internal/dataplane", "internal/dataplane/balance", "internal/dataplane/meter", "internal/dataplane/accesslog",

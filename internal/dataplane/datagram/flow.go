@@ -164,7 +164,7 @@ func (f *flow) dial() error {
 	f.fd = int32(fd)
 	l.flows[f.fd] = f
 	if door := ln.server.engine.hops.Leads(f.member.Address); door != nil {
-		door.Enter(localAddr(fd), f.hops)
+		door.Enter(f.hops, func() netip.AddrPort { return localAddr(fd) })
 	}
 	return l.watch(fd, kindFlow)
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"poise/internal/dataplane/l7"
+	"poise/internal/dataplane/loop"
 )
 
 // Budget counts the file descriptors of the process. Take reserves n of them, all or none.
@@ -42,11 +43,11 @@ type Gateway struct {
 	servings  sync.WaitGroup // goroutines of servers and outboxes
 }
 
-// New makes a gateway. budget is asked for each connection to a member; those of clients are their owner's. The caller
-// closes the gateway.
-func New(log *slog.Logger, budget Budget) *Gateway {
+// New makes a gateway. budget is asked for each connection to a member; those of clients are their owner's. hops are told of
+// connections that lead to load balancers of the process. The caller closes the gateway.
+func New(log *slog.Logger, budget Budget, hops *loop.Hops) *Gateway {
 	g := &Gateway{
-		log: log, links: newLinks(budget),
+		log: log, links: newLinks(budget, hops),
 		servers: map[serverKey]*server{}, sessions: map[*session]struct{}{},
 	}
 	g.watcher = newWatcher(g.sweep)

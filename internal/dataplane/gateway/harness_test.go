@@ -27,6 +27,7 @@ import (
 	"poise/internal/dataplane/accesslog"
 	"poise/internal/dataplane/balance"
 	"poise/internal/dataplane/l7"
+	"poise/internal/dataplane/loop"
 	"poise/internal/dataplane/meter"
 	"poise/internal/dataplane/tlsconf"
 )
@@ -89,7 +90,7 @@ func newBench(t *testing.T, set setting, members ...string) *bench {
 	t.Helper()
 	b := &bench{t: t, metrics: set.metrics}
 	b.purse.limit.Store(1000)
-	b.gateway = New(slog.New(slog.DiscardHandler), &b.purse)
+	b.gateway = New(slog.New(slog.DiscardHandler), &b.purse, &loop.Hops{})
 	b.configure(set, members...)
 	if !set.plain {
 		b.tls = &tls.Config{Certificates: []tls.Certificate{certificate()}, NextProtos: []string{"h2", "http/1.1"}}

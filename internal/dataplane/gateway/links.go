@@ -15,6 +15,7 @@ import (
 	"poise/internal/dataplane/balance"
 	"poise/internal/dataplane/h1"
 	"poise/internal/dataplane/l7"
+	"poise/internal/dataplane/loop"
 	"poise/internal/dataplane/proxyproto"
 )
 
@@ -31,6 +32,7 @@ const (
 // links are the connections to members that are there, by what makes them fit for a request.
 type links struct {
 	budget    Budget
+	hops      *loop.Hops
 	transport *http.Transport // of HTTP/2
 
 	mu     sync.Mutex // guards what follows
@@ -46,6 +48,7 @@ type linkKey struct {
 	tls        *dataplane.ClientTLS
 	serverName string
 	session    *session // whose client the member was told (PROXY protocol); nil: any
+	passed     int      // l7.Client.Passed: where the member is a load balancer, it goes on counting (loop.Hops)
 	http1      bool     // HTTP/2 was not offered, although the pool does, as the protocol is to change
 }
 
@@ -59,11 +62,11 @@ type shelf struct {
 	plain bool
 }
 
-func newLinks(budget Budget) *links {
+func newLinks(budget Budget, hops *loop.Hops) *links {
 	protocols := &http.Protocols{}
 	protocols.SetUnencryptedHTTP2(true) // TLS, where there is, is our own
 	return &links{
-		budget: budget, byKey: map[linkKey]*shelf{},
+		budget: budget, hops: hops, byKey: map[linkKey]*shelf{},
 		transport: &http.Transport{
 			Protocols:              protocols,
 			DisableCompression:     true,
@@ -84,7 +87,7 @@ type connKey struct{}
 
 func newLinkKey(x *exchange, pool *l7.Pool, m *balance.Member) linkKey {
 	s := x.session
-	key := linkKey{poolID: pool.Config.ID, member: m.Address, http1: pool.OffersHTTP2 && x.head.Upgrade}
+	key := linkKey{poolID: pool.Config.ID, member: m.Address, passed: s.client.Passed, http1: pool.OffersHTTP2 && x.head.Upgrade}
 	if pool.TLS != nil {
 		key.tls = pool.Config.TLS
 		if s.client.TLS != nil {
@@ -168,7 +171,7 @@ func (l *links) open(x *exchange, pool *l7.Pool, key linkKey) (one *link, two *h
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), timeout)
 	defer cancel()
-	s, err := dial(ctx, x.site.Net, l.budget, key.member)
+	s, err := l.dial(ctx, x.site.Net, key)
 	if err != nil {
 		return nil, nil, err
 	}

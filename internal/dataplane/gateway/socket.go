@@ -30,41 +30,62 @@ type socket struct {
 var errBudget = errors.New("out of file descriptors")
 
 // dial connects to a member within the time that ctx has. The caller closes the socket.
-func dial(ctx context.Context, network dataplane.Net, budget Budget, member netip.AddrPort) (*socket, error) {
-	if !budget.Take(1) {
+func (l *links) dial(ctx context.Context, network dataplane.Net, key linkKey) (*socket, error) {
+	if !l.budget.Take(1) {
 		return nil, errBudget
 	}
-	s, err := open(network, budget, member)
+	s, err := l.connect(network, key)
 	if err != nil {
-		budget.Give(1)
+		l.budget.Give(1)
 		return nil, err
 	}
 	deadline, _ := ctx.Deadline()
 	_ = s.SetDeadline(deadline)
 	if err := s.await(); err != nil {
 		_ = s.Close()
-		return nil, fmt.Errorf("connect to %s: %w", member, err)
+		return nil, fmt.Errorf("connect to %s: %w", key.member, err)
 	}
 	_ = s.SetDeadline(time.Time{})
 	return s, nil
 }
 
-// open begins to connect.
-func open(network dataplane.Net, budget Budget, member netip.AddrPort) (*socket, error) {
+// connect begins to connect.
+func (l *links) connect(network dataplane.Net, key linkKey) (*socket, error) {
+	member := key.member
 	family, address := sockaddr(member)
 	fd, err := network.Socket(family, unix.SOCK_STREAM)
 	if err != nil {
 		return nil, fmt.Errorf("socket: %w", err)
 	}
 	err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if err == nil {
+	if door := l.hops.Leads(member); door != nil && err == nil {
+		door.Enter(key.passed, func() netip.AddrPort {
+			err = unix.Connect(fd, address)
+			return localAddr(fd)
+		})
+	} else if err == nil {
 		err = unix.Connect(fd, address)
 	}
 	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("connect to %s: %w", member, err)
 	}
-	return &socket{File: os.NewFile(uintptr(fd), member.String()), fd: fd, member: member, budget: budget}, nil
+	return &socket{File: os.NewFile(uintptr(fd), member.String()), fd: fd, member: member, budget: l.budget}, nil
+}
+
+// localAddr is where a connection comes from; the zero AddrPort when that cannot be told.
+func localAddr(fd int) netip.AddrPort {
+	address, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	switch a := address.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port))
+	}
+	return netip.AddrPort{}
 }
 
 func sockaddr(at netip.AddrPort) (family int, address unix.Sockaddr) {

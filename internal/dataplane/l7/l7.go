@@ -95,6 +95,7 @@ type Client struct {
 	Address netip.AddrPort
 	Local   netip.AddrPort // what the client connected to
 	TLS     *tlsconf.Peer  // nil: plaintext
+	Passed  int            // how many load balancers of the process it has passed, this one included
 }
 
 // Request is what is decided about.

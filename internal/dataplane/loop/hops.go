@@ -64,20 +64,25 @@ func (h *Hops) Leads(to netip.AddrPort) *Door {
 	return nil
 }
 
-// Enter notes a connection to the door that a load balancer makes for a client who has passed so many, itself included.
-func (d *Door) Enter(from netip.AddrPort, passed int) {
+// Enter notes a connection to the door that a load balancer makes for a client who has passed so many, itself included. connect
+// begins the connection, without waiting for it, and says where it comes from; the zero AddrPort when it has failed. Until it is
+// noted nobody is asked about who comes to the door: the connection may be there before connect returns.
+func (d *Door) Enter(passed int, connect func() (from netip.AddrPort)) {
 	d.entered.Store(true)
 	h := d.hops
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	from := connect()
+	if !from.IsValid() {
+		return
+	}
 	if h.ways[0] == nil || len(h.ways[0]) >= maxWays {
 		h.ways[1], h.ways[0] = h.ways[0], map[way]int{}
 	}
 	h.ways[0][way{from, d.at}] = passed
 }
 
-// Passed is how many load balancers a client has passed who comes to the door, this one included. The connection may come before it
-// was noted: such a hop is not counted.
+// Passed is how many load balancers a client has passed who comes to the door, this one included.
 func (d *Door) Passed(from netip.AddrPort) int {
 	if !d.entered.Load() {
 		return 1

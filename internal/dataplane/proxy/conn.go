@@ -140,11 +140,17 @@ func (l *loop) dial(network dataplane.Net, to netip.AddrPort, hops int) (int32, 
 	}
 	setNoDelay(int32(fd))
 	l.addr.set(to)
-	if errno := connect(int32(fd), &l.addr); errno != 0 && errno != syscall.EINPROGRESS {
-		return int32(fd), errno
-	}
+	var errno syscall.Errno
 	if door := l.engine.hops.Leads(to); door != nil {
-		door.Enter(localAddr(int32(fd)), hops)
+		door.Enter(hops, func() netip.AddrPort {
+			errno = connect(int32(fd), &l.addr)
+			return localAddr(int32(fd))
+		})
+	} else {
+		errno = connect(int32(fd), &l.addr)
+	}
+	if errno != 0 && errno != syscall.EINPROGRESS {
+		return int32(fd), errno
 	}
 	return int32(fd), nil
 }

@@ -16,6 +16,7 @@ import (
 func (s *session) passOver(leave func() (net.Conn, error)) {
 	l, ln, server := s.loop, s.listener, s.listener.server
 	setup, client := s.setup, s.client
+	client.Passed = s.hops
 	s.side.unwatch(l)
 	l.wheel.remove(&s.timer)
 	l.sessions.remove(s.place)

@@ -72,7 +72,7 @@ type memberKey struct{ poolID, memberID string }
 // once. Its connections are on the account files. The caller closes the server, before its engine.
 func New(network dataplane.Net, log *slog.Logger, engine *Engine, files *eventloop.Account) *Server {
 	s := &Server{
-		net: network, log: log, engine: engine, files: files, gateway: gateway.New(log, files),
+		net: network, log: log, engine: engine, files: files, gateway: gateway.New(log, files, &engine.hops),
 		listeners: map[string]*listener{},
 		pools:     map[string]*pool{},
 		down:      map[memberKey]bool{},

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"poise/internal/dataplane"
+	"poise/internal/testpki"
 )
 
 // tenants are two load balancers of one engine: A, who takes what there is, and B, who has a web server.
@@ -145,6 +147,44 @@ func TestCircles(t *testing.T) {
 			_ = client.Close()
 			eventually(t, "the circle has ended", func() bool { return n.a.server.files.Used() == 0 })
 		})
+	}
+}
+
+// TestCircleThroughGateway is such a circle of requests by HTTP/2, on connections that many of them may share.
+func TestCircleThroughGateway(t *testing.T) {
+	n := newTenants(t, dataplane.HTTP)
+	authority := testpki.NewAuthority(t, "authority")
+	n.a.config.Listeners[0].TLS = &dataplane.ServerTLS{
+		Certificates: []dataplane.Certificate{certificate(t, authority.Issue(t, "site.example", testpki.DNS("site.example")))},
+		Handshake:    dataplane.Handshake{ALPN: []string{"h2", "http/1.1"}},
+	}
+	n.a.config.Pools[0].TLS = &dataplane.ClientTLS{Handshake: dataplane.Handshake{ALPN: []string{"h2", "http/1.1"}}}
+	n.a.config.Pools[0].Members = []dataplane.Member{
+		{ID: "itself", Address: netip.AddrPortFrom(vip, n.a.config.Listeners[0].Port), Weight: 1},
+	}
+	n.a.apply()
+	for _, protocol := range []string{"h2", "http/1.1"} {
+		c := client(t)
+		transport := c.Transport.(*http.Transport)
+		transport.TLSClientConfig = &tls.Config{RootCAs: authority.Pool(), ServerName: "site.example", NextProtos: []string{protocol}}
+		transport.ForceAttemptHTTP2 = protocol == "h2"
+		for range 10 {
+			answer, err := c.Get("https://" + n.a.addr() + "/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = answer.Body.Close()
+			if answer.StatusCode < http.StatusInternalServerError {
+				t.Errorf("%s: %s", protocol, answer.Status)
+			}
+		}
+		if why := n.a.server.States()["listener"].Trouble; !strings.Contains(why, "leads back") {
+			t.Errorf("A is told %q", why)
+		}
+		if used := n.a.server.files.Used(); used > 40 {
+			t.Errorf("the circle takes %d descriptors", used)
+		}
+		n.bIsServed(100)
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"poise/internal/dataplane/balance"
 	"poise/internal/dataplane/gateway"
 	"poise/internal/dataplane/l7"
+	"poise/internal/dataplane/loop"
 	"poise/internal/dataplane/meter"
 	"poise/internal/dataplane/proxy"
 	"poise/internal/testpki"
@@ -115,7 +116,7 @@ func siteOf(t *testing.T, m *member) *l7.Site {
 // throughGateway connects to a gateway in front of the member.
 func throughGateway(t *testing.T, m *member) net.Conn {
 	t.Helper()
-	g := gateway.New(slog.New(slog.DiscardHandler), unlimited{})
+	g := gateway.New(slog.New(slog.DiscardHandler), unlimited{}, &loop.Hops{})
 	t.Cleanup(func() { g.Close(context.Background()) })
 	site := siteOf(t, m)
 	near, far := connected(t)
