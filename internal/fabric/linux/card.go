@@ -139,7 +139,7 @@ func (f *Fabric) install(space *namespace, h *netlink.Handle, c card) (news, err
 	if err != nil {
 		return news{}, err
 	}
-	if err := space.enter(c.settings.write); err != nil {
+	if err := space.set(c.settings); err != nil {
 		return news{}, err
 	}
 	added, err := setAddresses(h, ends.inside, c.addresses)

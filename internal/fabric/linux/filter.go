@@ -348,7 +348,7 @@ func (n *namespace) settleConnections(want filters, known bool) error {
 	if known {
 		loose = "0"
 	}
-	if err := n.enter(settings{{"netfilter/nf_conntrack_tcp_loose", loose}}.write); err != nil {
+	if err := n.set(settings{{"netfilter/nf_conntrack_tcp_loose", loose}}); err != nil {
 		return err
 	}
 	var h *netlink.Handle

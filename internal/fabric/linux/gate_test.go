@@ -127,7 +127,7 @@ func TestLinkLocalIsNotForwarded(t *testing.T) {
 		{CIDR: netip.MustParsePrefix("169.254.0.0/16"), Gateway: netip.MustParseAddr("169.254.0.1")},
 	}})
 	apply(t, f, topology)
-	if err := f.spaces.home.enter(settings{{"ipv4/ip_forward", "1"}}.write); err != nil {
+	if err := f.spaces.home.set(settings{{"ipv4/ip_forward", "1"}}); err != nil {
 		t.Fatal(err)
 	}
 	far := port("far", "beyond", "198.51.100.9/24", "169.254.169.254/16")

@@ -46,6 +46,7 @@ type namespace struct {
 	inode uint64     // tells it from another one that gets the same name later
 	home  *namespace // the namespace that threads return to
 	warm  *warm      // nil: the descriptor stays open
+	proc  *procfs    // where its settings are written
 
 	// mu keeps the descriptor from being closed, and its number from being used again, while a thread goes in.
 	mu   sync.RWMutex
@@ -217,9 +218,12 @@ func newNamespaces(prefix string) (*namespaces, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the host's network namespace: %w", err)
 	}
-	home := &namespace{name: "host", fd: fd}
+	home := &namespace{name: "host", fd: fd, proc: &procfs{fd: -1}}
 	home.home = home
-	return &namespaces{prefix: prefix, home: home, warm: &warm{limit: maxWarm, all: map[*namespace]bool{}}, known: map[string]*namespace{}}, nil
+	return &namespaces{
+		prefix: prefix, home: home, warm: &warm{limit: maxWarm, all: map[*namespace]bool{}},
+		known: map[string]*namespace{},
+	}, nil
 }
 
 // shareDirectory makes /run/netns a shared mount point, so that every mount namespace of the host sees the
@@ -288,7 +292,7 @@ func (s *namespaces) find(r role, id string) (*namespace, error) {
 	if space == nil || err != nil || space.isFurnished {
 		return space, err
 	}
-	if err := space.enter(func() error { return furnish(r) }); err != nil {
+	if err := space.enter(func() error { return furnish(r, space.proc) }); err != nil {
 		return nil, err
 	}
 	space.isFurnished = true
@@ -311,7 +315,7 @@ func (s *namespaces) lookup(r role, id string) (*namespace, error) {
 	if fd < 0 || err != nil {
 		return nil, err
 	}
-	space = &namespace{name: name, inode: inode, home: s.home, fd: fd}
+	space = &namespace{name: name, inode: inode, home: s.home, proc: s.home.proc, fd: fd}
 	if r != roleSwitch {
 		space.warm = s.warm
 		s.warm.add(space)
@@ -372,8 +376,8 @@ func (s *namespaces) create(name string) error {
 }
 
 // furnish writes the settings of the role and brings lo up, in the namespace of the calling thread.
-func furnish(r role) error {
-	if err := r.settings().write(); err != nil {
+func furnish(r role, proc *procfs) error {
+	if err := r.settings().write(proc); err != nil {
 		return err
 	}
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
@@ -450,5 +454,6 @@ func (s *namespaces) close() {
 		space.close()
 	}
 	clear(s.known)
+	s.home.proc.close()
 	s.home.close()
 }
