@@ -133,7 +133,7 @@ func Default() Config {
 		Identity: Identity{TokenLifetime: Duration{12 * time.Hour}, Admin: "admin_project"},
 		Octavia:  Octavia{RBAC: "default", EnforceScope: true},
 		Network:  Network{HostPorts: []string{}},
-		HTTP:     HTTP{MaxTarget: 8 << 10, MinBodyRate: 50},
+		HTTP:     HTTP{MaxTarget: 8 << 10, MinBodyRate: 1},
 		Quotas:   Quotas{-1, -1, -1, -1, -1, -1, -1},
 		NetworkQuotas: NetworkQuotas{
 			Network: 100, Subnet: 100, SubnetPool: 100, Port: 500, Router: 10, RouterRoute: 30, FloatingIP: 50,

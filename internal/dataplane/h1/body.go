@@ -25,7 +25,8 @@ const maxKnownName = 25
 type stage uint8
 
 const (
-	inSize stage = iota
+	inSize    stage = iota
+	inPadding       // blanks behind the size
 	inExtension
 	sizeEnd // LF of the line of the size
 	inData
@@ -148,6 +149,15 @@ func (b *Body) chunkByte(c byte) error {
 	switch b.stage {
 	case inSize:
 		return b.sizeByte(c)
+	case inPadding:
+		switch {
+		case c == '\r':
+			b.stage = sizeEnd
+		case c == ';':
+			b.stage = inExtension
+		case !isBlank(c):
+			return refuse("invalid size of a chunk")
+		}
 	case inExtension:
 		switch {
 		case c == '\r':
@@ -190,6 +200,8 @@ func (b *Body) sizeByte(c byte) error {
 		b.stage = sizeEnd
 	case c == ';':
 		b.stage = inExtension
+	case b.response && isBlank(c): // some members pad sizes with blanks; RFC 9112 §7.1.1 has them before extensions
+		b.stage = inPadding
 	default:
 		return refuse("invalid size of a chunk")
 	}

@@ -78,8 +78,8 @@ func TestRefusedBodies(t *testing.T) {
 		{"+5\r\n", 400, "invalid size of a chunk"},
 		{"-5\r\n", 400, "invalid size of a chunk"},
 		{" 5\r\n", 400, "invalid size of a chunk"},
-		{"5 \r\n", 400, "invalid size of a chunk"},
-		{"5\t;a\r\n", 400, "invalid size of a chunk"},
+		{"5 6\r\n", 400, "invalid size of a chunk"},
+		{"5 \n", 400, "invalid size of a chunk"},
 		{"0x5\r\n", 400, "invalid size of a chunk"},
 		{"g\r\n", 400, "invalid size of a chunk"},
 		{";a\r\n", 400, "invalid size of a chunk"},
@@ -124,6 +124,19 @@ func TestRefusedBodies(t *testing.T) {
 			_, _, err := body.Next([]byte(test.input))
 			expectError(t, "response", err, &Error{502, test.reason})
 		})
+	}
+}
+
+// TestPaddedSizes has blanks behind the size of a chunk, which members write and clients must not.
+func TestPaddedSizes(t *testing.T) {
+	for _, input := range []string{"5 \t\r\nhello\r\n0\r\n\r\n", "5\t;a\r\nhello\r\n0 \r\n\r\n"} {
+		body := (&Head{Framing: Chunked}).Body()
+		_, err := follow(&body, input, 1)
+		expectError(t, "request", err, &Error{400, "invalid size of a chunk"})
+		body = (&Head{Framing: Chunked, response: true}).Body()
+		if got, err := follow(&body, input, 1); err != nil || got != `"hello" "" left ""` {
+			t.Errorf("%q: %s, %v", input, got, err)
+		}
 	}
 }
 

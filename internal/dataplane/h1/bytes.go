@@ -3,11 +3,12 @@ package h1
 import "encoding/binary"
 
 // isToken has the characters of methods and names (RFC 9110 §5.6.2), isHost those of hosts without their brackets (RFC 3986
-// §3.2.2, but for encoded ones, of which no name that is looked up has any), isTarget those of targets: every visible one of
+// §3.2.2, but for encoded ones, of which no name that is looked up has any, and for the comma, with which some programs join
+// repeated fields), isTarget those of targets: every visible one of
 // ASCII but the mark of a fragment.
 var (
 	isToken  = table(digits + letters + "!#$%&'*+-.^_`|~")
-	isHost   = table(digits + letters + "-._~!$&'()*+,;=")
+	isHost   = table(digits + letters + "-._~!$&'()*+;=")
 	isTarget = table(digits + letters + "!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 	isDigit  = table(digits)
 	isHex    = table(digits + "abcdefABCDEF")

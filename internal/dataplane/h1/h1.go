@@ -10,7 +10,7 @@
 //
 // Responses come from members, whose users want their application to work. What RFC 9112 lets a recipient accept there
 // is accepted, if it has one meaning, and passed on without its defect: lines that end with LF alone, the same
-// Content-Length twice, Content-Length beside Transfer-Encoding.
+// Content-Length twice, Content-Length beside Transfer-Encoding, either of them where there can be no body.
 package h1
 
 import "bytes"
@@ -258,10 +258,15 @@ func (h *Head) AppendFields(dst []byte, drop Set) []byte {
 	return h.appendFields(dst, drop)
 }
 
-// superfluous is a Content-Length that says nothing: it is "0" where RFC 9110 §8.6 forbids it, or Transfer-Encoding stands beside
-// it (RFC 9112 §6.3).
+// superfluous are fields that say nothing: Content-Length and Transfer-Encoding where there is no body (RFC 9110 §8.6,
+// RFC 9112 §6.1), and Content-Length where Transfer-Encoding stands beside it (RFC 9112 §6.3).
 func (h *Head) superfluous() Set {
-	if h.response && (h.Status < 200 || h.Status == 204 || h.Present.Has(TransferEncoding)) {
+	switch {
+	case !h.response:
+		return 0
+	case h.Status < 200 || h.Status == 204:
+		return of(ContentLength) | of(TransferEncoding)
+	case h.Present.Has(TransferEncoding):
 		return of(ContentLength)
 	}
 	return 0

@@ -335,14 +335,15 @@ func (h *Head) hostAgrees() bool {
 func (h *Head) concludeResponse(method string) error {
 	chunked, length := h.Present.Has(TransferEncoding), h.Present.Has(ContentLength)
 	bodiless := h.Status < 200 || h.Status == 204
-	if chunked { // overrides the length (RFC 9112 §6.3), which is not passed on
+	// Content-Length beside Transfer-Encoding does not count, nor does either where there can be no body. They are not passed on,
+	// and the next answer is not to depend on who is right: the member may send what it has announced.
+	ambiguous := chunked && length || bodiless && (chunked || h.ContentLength > 0)
+	if chunked || bodiless {
 		h.ContentLength = 0
 	}
 	switch {
 	case chunked && h.Minor == 0:
 		return refuse("Transfer-Encoding in HTTP/1.0")
-	case bodiless && (chunked || h.ContentLength > 0):
-		return refuse("body where there cannot be one")
 	case h.Status == 101 && !(h.upgrades && h.asks && h.Minor == 1):
 		return refuse("101 without Upgrade")
 	case bodiless, h.Status == 304, method == "HEAD":
@@ -353,7 +354,6 @@ func (h *Head) concludeResponse(method string) error {
 	default:
 		h.Framing = UntilClose
 	}
-	ambiguous := chunked && length // the next answer is not to depend on who is right
 	h.KeepAlive = !h.closes && (h.Minor == 1 || h.stays) && h.Framing != UntilClose && !ambiguous
 	h.Upgrade = h.Status == 101
 	return nil

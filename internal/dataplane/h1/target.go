@@ -93,9 +93,9 @@ func isAuthority(p []byte) bool {
 	return colon > 0 && all(p[:colon], &isHost) && isPort(p[colon:])
 }
 
-// isPort takes ":1" to ":65535", or nothing.
+// isPort takes ":1" to ":65535", or nothing; ":" alone is the default port (RFC 3986 §3.2.3).
 func isPort(p []byte) bool {
-	if len(p) == 0 {
+	if len(p) == 0 || string(p) == ":" {
 		return true
 	}
 	if len(p) < 2 || len(p) > 6 || !all(p[1:], &isDigit) {

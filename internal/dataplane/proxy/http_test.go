@@ -156,6 +156,11 @@ func TestConversations(t *testing.T) {
 			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
 		},
 		{
+			"a body where there cannot be one", get,
+			[]string{gotten, "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok"},
+			"HTTP/1.1 204 No Content\r\n\r\n",
+		},
+		{
 			"statuses of no class", get + get,
 			[]string{gotten, "HTTP/1.1 600 A\r\nContent-Length: 0\r\n\r\n", gotten, "HTTP/1.1 999 B\r\nContent-Length: 0\r\n\r\n"},
 			"HTTP/1.1 600 A\r\nContent-Length: 0\r\n\r\nHTTP/1.1 999 B\r\nContent-Length: 0\r\n\r\n",
