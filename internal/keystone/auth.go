@@ -245,7 +245,7 @@ func (s *Service) identifyByCredential(ctx context.Context, claim authIdentity, 
 		return identity{}, err
 	}
 	// Guesses at an application credential have budgets of their own: they do not lock its user out.
-	a := attempt{account: "credential " + credential.ID, source: from.source}
+	a := attempt{account: "credential " + credential.ID, source: from.source, credential: credential.ID != ""}
 	if credential.ID == "" {
 		a.account = fmt.Sprintf("credential %q %q", claim.Credential.ID, claim.Credential.Name)
 	}

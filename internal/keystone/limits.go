@@ -48,6 +48,9 @@ type attempt struct {
 	account string // on which a failure goes; unknown users have one as well, so that it does not tell them apart
 	source  string // rest.Source
 	known   string // the source or browser from which the account has signed in before, "" for none
+	// credential says that the account is an application credential that there is. Failures of others at the same source do not
+	// count for it: who automates sign-ins behind one address with strangers is not locked out by them.
+	credential bool
 }
 
 // counter is a budget that an attempt draws on.
@@ -60,11 +63,14 @@ func (a attempt) counters() []counter {
 	if a.known != "" {
 		return []counter{{fmt.Sprintf("known %q %q", a.account, a.known), pairBudget}}
 	}
-	return []counter{
+	counters := []counter{
 		{fmt.Sprintf("pair %q %q", a.account, a.source), pairBudget},
 		{fmt.Sprintf("account %q", a.account), accountBudget},
-		{fmt.Sprintf("source %q", a.source), sourceBudget},
 	}
+	if a.credential {
+		return counters
+	}
+	return append(counters, counter{fmt.Sprintf("source %q", a.source), sourceBudget})
 }
 
 // failures counts failed logins.
@@ -143,7 +149,7 @@ func (f *failures) makeRoom(now time.Time) {
 }
 
 // turns gives out who may hash. Those who wait are in lanes, one for each source, or for each account whose source is
-// known; lanes take turns, so that a crowd from one source delays nobody else.
+// known and each application credential; lanes take turns, so that a crowd from one source delays nobody else.
 type turns struct {
 	mu      sync.Mutex // guards what follows
 	free    int
@@ -170,7 +176,7 @@ func (t *turns) take(ctx context.Context, a attempt) (done func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, maxHashWait)
 	defer cancel()
 	mine, in, lane := make(chan struct{}), &t.others, a.source
-	if a.known != "" {
+	if a.known != "" || a.credential {
 		in, lane = &t.known, a.account
 	}
 	t.mu.Lock()

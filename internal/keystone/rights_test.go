@@ -11,8 +11,9 @@ import (
 	"poise/internal/keystone"
 )
 
-// TestOwnerIsNotLockedOut has many sources guess a password. Where the owner has signed in before, and with a browser that
-// has, it works; elsewhere the owner is told to wait. A restart forgets none of it.
+// TestOwnerIsNotLockedOut has many sources guess a password. Where the owner has signed in before,
+// and with a browser that has, it works; elsewhere the owner is told to wait. A restart forgets
+// none of it.
 func TestOwnerIsNotLockedOut(t *testing.T) {
 	const home, elsewhere = "203.0.113.1", "203.0.113.2"
 	databasetest.Each(t, func(t *testing.T, db *database.DB) {
@@ -61,8 +62,47 @@ func TestAttackFromOneSource(t *testing.T) {
 	c.want(201, "POST", "/v3/auth/tokens", passwordAuth("demo", demoPassword, nil), "X-Forwarded-For", "203.0.113.1")
 }
 
-// TestWhereAdminCounts gives a user the role admin on a project and a domain of others. Only with the old setting does
-// that make an administrator of the cloud.
+// TestAttackFromTheOwnersSource has somebody guess who shares the owner's address. The owner's
+// password is told when to come back from there; the owner's browser and application credential are
+// let in.
+func TestAttackFromTheOwnersSource(t *testing.T) {
+	const shared = "198.51.100.1"
+	c := newCloud(t, databasetest.SQLite(t))
+	signIn := func(body object, headers ...string) reply {
+		return c.call("POST", "/v3/auth/tokens", body, append(headers, "X-Forwarded-For", shared)...)
+	}
+	first := signIn(passwordAuth("demo", demoPassword, onProject("demo")), keystone.BrowserHeader, "new")
+	demo := c.with(first.header.Get("X-Subject-Token"))
+	made := demo.want(201, "POST", "/v3/users/"+first.text("token", "user", "id")+"/application_credentials", object{
+		"application_credential": object{"name": "command line"},
+	})
+	automated := object{"auth": object{"identity": object{
+		"methods": []string{"application_credential"},
+		"application_credential": object{
+			"id": made.text("application_credential", "id"), "secret": made.text("application_credential", "secret"),
+		},
+	}}}
+	for i := range 60 {
+		signIn(passwordAuth("demo", "wrong", nil))
+		signIn(passwordAuth(fmt.Sprint("stranger", i), "wrong", nil))
+		wrong := object{"auth": object{"identity": object{
+			"methods": []string{"application_credential"}, "application_credential": object{"id": fmt.Sprint(i), "secret": "wrong"},
+		}}}
+		signIn(wrong)
+	}
+	if got := signIn(passwordAuth("demo", demoPassword, nil)); got.status != 429 || got.header.Get("Retry-After") == "" {
+		t.Errorf("with the password: %d, Retry-After %q", got.status, got.header.Get("Retry-After"))
+	}
+	if got := signIn(passwordAuth("demo", demoPassword, nil), keystone.BrowserHeader, first.header.Get(keystone.BrowserHeader)); got.status != 201 {
+		t.Errorf("with the browser: %d", got.status)
+	}
+	if got := signIn(automated); got.status != 201 {
+		t.Errorf("with the application credential: %d %v", got.status, got.body)
+	}
+}
+
+// TestWhereAdminCounts gives a user the role admin on a project and a domain of others. Only with
+// the old setting does that make an administrator of the cloud.
 func TestWhereAdminCounts(t *testing.T) {
 	for _, anywhere := range []bool{false, true} {
 		t.Run(fmt.Sprint(anywhere), func(t *testing.T) {
