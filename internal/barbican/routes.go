@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -160,6 +161,9 @@ func (r *request) wantJSON() error {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" {
 		return errMediaType("application/json")
+	}
+	if !utf8.Valid(r.body) { // a payload may have a NUL: each other attribute is looked at by itself
+		return rest.CheckText(r.body)
 	}
 	return nil
 }

@@ -58,6 +58,8 @@ func TestFaults(t *testing.T) {
 		{"POST", "/v1/secrets", object{"bit_length": "1"}, 400, "Bad Request"},
 		{"POST", "/v1/secrets", object{"name": strings.Repeat("x", 256)}, 400, "Bad Request"},
 		{"POST", "/v1/secrets", object{"name": "a\x00"}, 400, "Bad Request"},
+		{"POST", "/v1/secrets", "{\"name\": \"\xff\"}", 400, "Bad Request"},
+		{"POST", "/v1/secrets", "{\"payload\": \"\xff\", \"payload_content_type\": \"text/plain\"}", 400, "Bad Request"},
 		{"POST", "/v1/secrets", object{"secret_type": "other"}, 400, "Bad Request"},
 		{"POST", "/v1/secrets", object{"transport_key_id": "x"}, 400, "Bad Request"},
 		{"POST", "/v1/secrets", strings.Repeat(" ", 200_000), 413, "Request Entity Too Large"},

@@ -1,7 +1,6 @@
 package keystone
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 
@@ -18,9 +17,8 @@ type request struct {
 
 // decode reads the body into v; what v does not know is refused.
 func (r *request) decode(v any) error {
-	// PostgreSQL keeps no NUL in a text, so none gets in.
-	if bytes.Contains(r.body, []byte(`\u0000`)) {
-		return &fault{status: http.StatusBadRequest, message: "The body must not contain NUL characters."}
+	if err := rest.CheckText(r.body); err != nil {
+		return err
 	}
 	return rest.DecodeStrict(r.body, v)
 }

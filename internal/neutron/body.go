@@ -42,7 +42,7 @@ func readBody(w http.ResponseWriter, r *http.Request, kind string) (*body, error
 }
 
 func readEnvelope(w http.ResponseWriter, r *http.Request) (map[string]json.RawMessage, error) {
-	raw, err := rest.ReadBody(w, r, rest.MaxBody)
+	raw, err := rest.ReadText(w, r, rest.MaxBody)
 	if err != nil {
 		return nil, err
 	}

@@ -100,7 +100,7 @@ func (s *Service) serveRemoveInterface(w http.ResponseWriter, r *http.Request) e
 func (s *Service) serveInterface(w http.ResponseWriter, r *http.Request, rule string,
 	do func(*change, context.Context, *router, wantedInterface) (*port, error),
 ) error {
-	raw, err := rest.ReadBody(w, r, rest.MaxBody)
+	raw, err := rest.ReadText(w, r, rest.MaxBody)
 	if err != nil {
 		return err
 	}

@@ -230,7 +230,7 @@ func (s *Service) deleteSubnetPool(ctx context.Context, c *change, id string) er
 
 // servePrefixes adds ranges to a pool or takes some away, unless a subnet has a part of them.
 func (s *Service) servePrefixes(w http.ResponseWriter, r *http.Request, edit func(have, named []netip.Prefix) []netip.Prefix) error {
-	raw, err := rest.ReadBody(w, r, rest.MaxBody)
+	raw, err := rest.ReadText(w, r, rest.MaxBody)
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func (s *Service) serveTag(w http.ResponseWriter, r *http.Request, k kind) error
 
 // serveTagList replaces the tags (PUT) or adds some (POST).
 func (s *Service) serveTagList(w http.ResponseWriter, r *http.Request, k kind) error {
-	raw, err := rest.ReadBody(w, r, rest.MaxBody)
+	raw, err := rest.ReadText(w, r, rest.MaxBody)
 	if err != nil {
 		return err
 	}

@@ -393,7 +393,11 @@ func TestOpenStackClientShowsServers(t *testing.T) {
 
 // Clients hear of what is wrong in the words of their request, never in those of the program.
 func TestFaultsNameWhatIsWrong(t *testing.T) {
-	c := start(t, databasetest.SQLite(t), loopback.New(nil))
+	databasetest.Each(t, testFaults)
+}
+
+func testFaults(t *testing.T, db *database.DB) {
+	c := start(t, db, loopback.New(nil))
 	network := c.network("127.64.0.0/24")
 	path, _ := c.server("srv-1", network, nil)
 	with := func(name string, value any) object {
@@ -415,6 +419,10 @@ func TestFaultsNameWhatIsWrong(t *testing.T) {
 		{"POST", "/compute/v2.1/servers", []string{}, "The request body must be an object, not a array."},
 		{"POST", path + "/action", "start", "The request body must be an object, not a string."},
 		{"POST", path + "/metadata", object{"metadata": object{"a": 1}}, "Invalid input for field/attribute metadata. It must not be a number."},
+		{"POST", "/compute/v2.1/servers", with("name", "a\x00"), "Invalid input for field 'server.name': the text must not contain NUL characters"},
+		{"POST", path + "/metadata", object{"metadata": object{"a\x00": "b"}}, "Invalid input for field 'metadata.a�': the text must not contain NUL characters"},
+		{"PUT", path + "/metadata/a", json.RawMessage("{\"meta\": {\"a\": \"\xff\"}}"), "Invalid input for field 'meta.a': the text is not valid UTF-8"},
+		{"GET", "/compute/v2.1/servers?name=%00", nil, "the request has characters that are not valid in text"},
 		{"PUT", path + "/metadata/a", object{"meta": "b"}, "Invalid input for field/attribute meta. It must not be a string."},
 	} {
 		status, answer := c.call(one.method, one.path, one.body)

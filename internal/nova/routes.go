@@ -56,7 +56,7 @@ func adminOnly(next func(w http.ResponseWriter, r *http.Request) error) func(w h
 }
 
 func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
-	raw, err := rest.ReadBody(w, r, rest.MaxBody)
+	raw, err := rest.ReadText(w, r, rest.MaxBody)
 	if err != nil {
 		return err
 	}
@@ -111,6 +111,9 @@ func (s *Service) serveDetail(w http.ResponseWriter, r *http.Request) error {
 // wanted lists the servers that the query asks for: name (a part of it), status, marker and limit, and for
 // administrators all_tenants with tenant_id or project_id.
 func (s *Service) wanted(r *http.Request) ([]*server, error) {
+	if err := rest.CheckQuery(r.URL); err != nil {
+		return nil, err
+	}
 	q, caller := r.URL.Query(), rest.CallerFrom(r.Context())
 	everywhere, _ := strconv.ParseBool(q.Get("all_tenants"))
 	if everywhere && !isAdmin(caller) {

@@ -81,6 +81,9 @@ func checkContentType(header string, raw []byte) error {
 // parseJSON reads one JSON value; its numbers stay text.
 func parseJSON(raw []byte) (any, error) {
 	if !utf8.Valid(raw) {
+		if err := rest.CheckText(raw); err != nil {
+			return nil, errRouting(http.StatusBadRequest, "%s.", err)
+		}
 		return nil, errRouting(http.StatusBadRequest, "The request body is not valid UTF-8.")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))

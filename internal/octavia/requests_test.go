@@ -37,6 +37,7 @@ var refusals = []struct {
 	{"43 long description", "PUT", "/listeners/{listener}", `{"listener": {"description": "` + strings.Repeat(xs, 8) + `"}}`, 400, "Invalid input for field/attribute description."},
 	{"44 name is a number", "POST", "/loadbalancers", `{"loadbalancer": {"name": 5}}`, 400, "Invalid input for field/attribute name. Value: '5'. Value should be string"},
 	{"null character", "POST", "/loadbalancers", `{"loadbalancer": {"name": "a\u0000"}}`, 400, "Invalid input for field/attribute name."},
+	{"no UTF-8", "POST", "/loadbalancers", "{\"loadbalancer\": {\"description\": \"\xc3\"}}", 400, "Invalid input for field 'loadbalancer.description': the text is not valid UTF-8."},
 	{"null character in an id", "GET", "/loadbalancers/a%00", "", 404, ""},
 	{"bytes in an id", "GET", "/loadbalancers/%ff", "", 404, ""},
 	{"null character in a filter", "GET", "/loadbalancers?project_id=a%00", "", 400, "One or more arguments"},

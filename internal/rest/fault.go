@@ -41,6 +41,9 @@ const retryAfter = "5"
 // Status is the HTTP status of an error that every API has; ok is false for others.
 func Status(err error) (status int, ok bool) {
 	var common *commonError
+	if errors.As(err, new(*DecodeError)) {
+		return http.StatusBadRequest, true
+	}
 	if !errors.As(err, &common) {
 		return 0, false
 	}
