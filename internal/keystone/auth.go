@@ -72,6 +72,9 @@ type authTarget struct {
 	System json.RawMessage `json:"system"`
 }
 
+// isForSystem says whether the token shall be for the whole cloud, which is not offered.
+func (s *authScope) isForSystem() bool { return s.System != nil && string(s.System) != "null" }
+
 // UnmarshalJSON reads an object or the word "unscoped".
 func (s *authScope) UnmarshalJSON(text []byte) error {
 	if string(text) == `"unscoped"` {
@@ -296,24 +299,29 @@ type scope struct {
 // resolveScope finds what is asked for. Whether the user may have it is seen when the token is issued.
 func (s *Service) resolveScope(ctx context.Context, who identity, asked *authScope) (scope, error) {
 	switch {
+	case asked != nil && asked.isForSystem() && asked.Project == nil && asked.Domain == nil:
+		return scope{}, &fault{
+			status:  http.StatusUnauthorized,
+			message: "The user has no role on the system, and none can be given there: ask for a project or a domain.",
+		}
 	case who.credentialID != "":
 		return credentialScope(who, asked)
 	case asked == nil:
 		return s.defaultScope(ctx, who)
 	case asked.unscoped:
 		return scope{}, nil
-	case asked.Project != nil && asked.Domain == nil:
+	case asked.Project != nil && asked.Domain == nil && !asked.isForSystem():
 		return s.projectScope(ctx, asked)
-	case asked.Domain != nil && asked.Project == nil:
+	case asked.Domain != nil && asked.Project == nil && !asked.isForSystem():
 		return s.domainScope(ctx, *asked.Domain)
 	default:
-		return scope{}, errBadField("auth.scope", "a project or a domain is needed; there is no other scope")
+		return scope{}, errBadField("auth.scope", "either a project or a domain is needed")
 	}
 }
 
 // credentialScope is always the application credential's own project.
 func credentialScope(who identity, asked *authScope) (scope, error) {
-	if asked != nil && (asked.Project == nil || asked.Project.ID != who.projectID) {
+	if asked != nil && (asked.Project == nil || asked.Project.ID != who.projectID || asked.isForSystem()) {
 		return scope{}, errUnauthorized
 	}
 	return scope{projectID: who.projectID}, nil

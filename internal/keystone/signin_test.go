@@ -3,6 +3,8 @@ package keystone_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -103,7 +105,10 @@ func TestLoginScopes(t *testing.T) {
 		"unknown domain":           {object{"domain": object{"id": "nowhere"}}, 401, "", ""},
 		"project without a domain": {object{"project": object{"name": "demo"}}, 400, "", ""},
 		"project and domain":       {object{"project": object{"id": project}, "domain": object{"id": "default"}}, 400, "", ""},
-		"system":                   {object{"system": object{"all": true}}, 400, "", ""},
+		"system":                   {object{"system": object{"all": true}}, 401, "", ""},
+		"system null":              {object{"system": nil, "project": object{"id": project}}, 201, "demo", ""},
+		"system and project":       {object{"system": object{"all": true}, "project": object{"id": project}}, 400, "", ""},
+		"system and domain":        {object{"system": object{"all": true}, "domain": object{"id": "default"}}, 400, "", ""},
 		"nothing":                  {object{}, 400, "", ""},
 		"another word":             {"scoped", 400, "", ""},
 	}
@@ -115,6 +120,9 @@ func TestLoginScopes(t *testing.T) {
 			}
 			if got := answer.text("token", "domain", "name"); got != test.domain {
 				t.Errorf("domain %q, want %q", got, test.domain)
+			}
+			if name == "system" && !strings.Contains(fmt.Sprint(answer.body), "has no role on the system") {
+				t.Errorf("it says %v", answer.body)
 			}
 			scoped := test.project != "" || test.domain != ""
 			if hasCatalog := answer.dig("token", "catalog") != nil; test.status == 201 && hasCatalog != scoped {
