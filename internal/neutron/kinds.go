@@ -3,7 +3,9 @@ package neutron
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
+	"reflect"
 
 	"github.com/uptrace/bun"
 
@@ -123,12 +125,37 @@ func (s *Service) serveUpdate(w http.ResponseWriter, r *http.Request, k kind) er
 		if err := c.heedIfMatch(ctx, k, id, r.Header); err != nil {
 			return err
 		}
-		return k.update(ctx, c, id, b.again())
+		before, err := k.list(ctx, c.tx, admin, byID(id))
+		if err != nil {
+			return err
+		}
+		if err := k.update(ctx, c, id, b.again()); err != nil {
+			return err
+		}
+		after, err := k.list(ctx, c.tx, admin, byID(id))
+		if err == nil && isUnchanged(before, after) && !(k.name == "port" && len(c.devices) > 0) {
+			err = errUnchanged
+		}
+		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errUnchanged) {
 		return err
 	}
 	return s.answer(w, r, k, http.StatusOK, id)
+}
+
+// errUnchanged undoes an update that has changed nothing but the revision, which then stays as well. A port is more than it
+// shows: security groups that are given once more may now count for its load balancer.
+var errUnchanged = errors.New("nothing has changed")
+
+func isUnchanged(before, after []object) bool {
+	for _, objects := range [][]object{before, after} {
+		for _, o := range objects {
+			delete(o, "revision_number")
+			delete(o, "updated_at")
+		}
+	}
+	return reflect.DeepEqual(before, after)
 }
 
 func (s *Service) serveDelete(w http.ResponseWriter, r *http.Request, k kind) error {

@@ -488,3 +488,60 @@ func TestGatewayStaysWhereItIs(t *testing.T) {
 		}}}, 409, "RouterExternalGatewayInUseByFloatingIp")
 	})
 }
+
+// TestTextsThatNoDatabaseKeeps sends NUL characters, and bytes that are no text, to all that reads a body.
+func TestTextsThatNoDatabaseKeeps(t *testing.T) {
+	onEach(t, func(t *testing.T, c *cloud) {
+		wants := func(method, path, body, field string) {
+			t.Helper()
+			status, answer := c.call(alice, method, path, body)
+			fault, _ := answer["NeutronError"].(object)
+			message, _ := fault["message"].(string)
+			if status != http.StatusBadRequest || !strings.HasPrefix(message, "Invalid input for field '"+field+"': the text ") {
+				t.Errorf("%s %s: %d %v", method, path, status, answer)
+			}
+		}
+		for kind, path := range c.everyKind() {
+			for _, wrong := range []string{`a\u0000`, "\xff"} {
+				wants("PUT", path, fmt.Sprintf(`{"%s": {"description": "%s"}}`, kind, wrong), kind+".description")
+				wants("POST", path[:strings.LastIndex(path, "/")], fmt.Sprintf(`{"%s": {"description": "%s"}}`, kind, wrong), kind+".description")
+				wants("PUT", path+"/tags", fmt.Sprintf(`{"tags": ["%s"]}`, wrong), "tags")
+			}
+			for action, kindOf := range map[string]string{"add_router_interface": "router", "add_extraroutes": "router", "add_prefixes": "subnetpool"} {
+				if kind == kindOf {
+					wants("PUT", path+"/"+action, `{"x": "\u0000"}`, "x")
+				}
+			}
+		}
+		wants("PUT", "/v2.0/quotas/p1", `{"quota": {"port": "\u0000"}}`, "quota.port")
+	})
+}
+
+// TestUpdatesThatChangeNothing leave the revision as it is, whether they name nothing or what is there already.
+func TestUpdatesThatChangeNothing(t *testing.T) {
+	onEach(t, func(t *testing.T, c *cloud) {
+		paths := c.everyKind()
+		for kind, path := range paths {
+			c.must(alice, "PUT", path, object{kind: object{"description": "d"}})
+		}
+		network := c.must(alice, "GET", paths["network"], nil)
+		for kind, path := range paths {
+			before := c.must(alice, "GET", path, nil)
+			for _, same := range []object{{}, {"description": "d"}} {
+				answer := c.must(alice, "PUT", path, object{kind: same})
+				if diff := cmp.Diff(before, answer); diff != "" {
+					t.Errorf("%s with %v (-before +after)\n%s", kind, same, diff)
+				}
+			}
+		}
+		c.must(alice, "PUT", paths["subnet"], object{"subnet": object{"enable_dhcp": true, "host_routes": []object{}}})
+		if after := c.must(alice, "GET", paths["network"], nil); after["revision_number"] != network["revision_number"] {
+			t.Errorf("the network's revision is %v after an update of its subnet that changed nothing, %v before it",
+				after["revision_number"], network["revision_number"])
+		}
+		c.must(alice, "PUT", paths["subnet"], object{"subnet": object{"enable_dhcp": false}})
+		if after := c.must(alice, "GET", paths["network"], nil); after["revision_number"] == network["revision_number"] {
+			t.Error("the network's revision does not follow its subnet")
+		}
+	})
+}
