@@ -4,6 +4,10 @@
 // on a host of its own, with three servers of the playground.
 //
 //	go run ./bench/provision [-runs 100] [-many 1000]
+//	go run ./bench/provision -storm 300
+//
+// The second form measures what load balancers whose members do not exist, all checked every second, cost others: packets and
+// drops of the kernel's backlog, answers of a load balancer in another network, and healthy members that are taken for dead.
 //
 // It needs root; 10,000 load balancers need some 5 GB of memory, most of it the kernel's for their namespaces.
 package main
@@ -25,6 +29,7 @@ import (
 func main() {
 	runs := flag.Int("runs", 100, "load balancers made in a row, and member changes")
 	many := flag.Int("many", 1000, "load balancers on the node at once")
+	storm := flag.Int("storm", 0, "measure nothing but what so many load balancers with dead members cost others")
 	flag.Parse()
 	restore, err := linux.RaiseNeighbourLimits() // as the server does, but it cannot from a host of its own
 	if err != nil {
@@ -32,7 +37,7 @@ func main() {
 		os.Exit(1)
 	}
 	code := testhost.Run(func() int {
-		if err := measure(context.Background(), *runs, *many); err != nil {
+		if err := measure(context.Background(), *runs, *many, *storm); err != nil {
 			fmt.Fprintln(os.Stderr, "error:", err)
 			return 1
 		}
@@ -44,7 +49,7 @@ func main() {
 	os.Exit(code)
 }
 
-func measure(ctx context.Context, runs, many int) error {
+func measure(ctx context.Context, runs, many, storm int) error {
 	s, err := server.New()
 	if err != nil {
 		return err
@@ -56,6 +61,9 @@ func measure(ctx context.Context, runs, many int) error {
 	b := bench{Server: s}
 	if err := b.lab(ctx); err != nil {
 		return err
+	}
+	if storm > 0 {
+		return b.measureStorm(ctx, storm)
 	}
 	if err := b.measureCreate(ctx, runs); err != nil {
 		return fmt.Errorf("whole load balancers: %w", err)
