@@ -187,6 +187,14 @@ func TestQoSPolicies(t *testing.T) {
 			object{"bandwidth_limit_rule": object{"max_kbps": 1}}, 501, "NotImplementedError")
 		network := c.network(alice, nil)
 		subnet := c.subnet(alice, network, "10.0.0.0/24")
+		path := "/v2.0/networks/" + id(network)
+		with := func(policy object) object { return object{"network": object{"qos_policy_id": policy["id"]}} }
+		if got := c.must(alice, "PUT", path, with(own)); got["qos_policy_id"] != own["id"] {
+			t.Errorf("network %v", got)
+		}
+		c.refused(alice, "DELETE", "/v2.0/qos/policies/"+id(own), nil, 409, "QosPolicyInUse")
+		c.must(alice, "PUT", path, with(object{"id": nil}))
+		c.refused(bob, "POST", "/v2.0/networks", with(own), 404, "QosPolicyNotFound")
 		port := c.port(alice, network, object{"qos_policy_id": own["id"]})
 		c.refused(alice, "DELETE", "/v2.0/qos/policies/"+id(own), nil, 409, "QosPolicyInUse")
 

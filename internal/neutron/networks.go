@@ -32,6 +32,7 @@ func (n *network) read(b *body) {
 	b.flag("admin_state_up", &n.AdminStateUp)
 	b.flag("port_security_enabled", &n.PortSecurity)
 	b.number("mtu", minMTU, maxMTU, &n.MTU)
+	b.id("qos_policy_id", &n.QoSPolicyID)
 	b.adminOnly("network", "shared")
 	b.flag("shared", &n.Shared)
 	b.adminOnly("network", "router:external")
@@ -40,7 +41,7 @@ func (n *network) read(b *body) {
 		b.adminOnly("network", name)
 		b.none(name)
 	}
-	b.none("availability_zone_hints", "dns_domain", "qos_policy_id", "is_default", "vlan_transparent", "segments")
+	b.none("availability_zone_hints", "dns_domain", "is_default", "vlan_transparent", "segments")
 }
 
 func (n *network) view(caller rest.Caller, subnetIDs []string) object {
@@ -49,7 +50,7 @@ func (n *network) view(caller rest.Caller, subnetIDs []string) object {
 	v["mtu"], v["port_security_enabled"], v["status"] = n.MTU, n.PortSecurity, "ACTIVE"
 	v["subnets"] = subnetIDs
 	v["availability_zone_hints"], v["availability_zones"] = []string{}, []string{}
-	v["ipv4_address_scope"], v["ipv6_address_scope"], v["qos_policy_id"] = nil, nil, nil
+	v["ipv4_address_scope"], v["ipv6_address_scope"], v["qos_policy_id"] = nil, nil, orNull(n.QoSPolicyID)
 	v["dns_domain"], v["is_default"] = "", false
 	if isAdmin(caller) {
 		v["provider:network_type"], v["provider:physical_network"], v["provider:segmentation_id"] = "local", nil, nil
@@ -86,6 +87,9 @@ func (s *Service) createNetwork(ctx context.Context, c *change, b *body) (string
 	if err := b.close(n.view(admin, nil)); err != nil {
 		return "", err
 	}
+	if err := c.checkQoSPolicy(ctx, n.QoSPolicyID, ""); err != nil {
+		return "", err
+	}
 	c.topology = true
 	c.grows(n.ProjectID, quotaNetwork)
 	return n.ID, c.insert(ctx, n)
@@ -102,6 +106,9 @@ func (s *Service) updateNetwork(ctx context.Context, c *change, id string, b *bo
 	before := *n
 	n.read(b)
 	if err := b.close(n.view(admin, nil)); err != nil {
+		return err
+	}
+	if err := c.checkQoSPolicy(ctx, n.QoSPolicyID, before.QoSPolicyID); err != nil {
 		return err
 	}
 	if before.External != n.External {

@@ -161,7 +161,7 @@ func (s *Service) createPort(ctx context.Context, c *change, b *body) (string, e
 	if !fixedGiven {
 		wanted = nil
 	}
-	if err := c.checkQoSPolicy(ctx, p, ""); err != nil {
+	if err := c.checkQoSPolicy(ctx, p.QoSPolicyID, ""); err != nil {
 		return "", err
 	}
 	if err := c.addPort(ctx, p, wanted); err != nil {
@@ -339,7 +339,7 @@ func (s *Service) updatePort(ctx context.Context, c *change, id string, b *body)
 			return err
 		}
 	}
-	if err := c.checkQoSPolicy(ctx, p, before.QoSPolicyID); err != nil {
+	if err := c.checkQoSPolicy(ctx, p.QoSPolicyID, before.QoSPolicyID); err != nil {
 		return err
 	}
 	if before.PortSecurity != p.PortSecurity {

@@ -9,7 +9,7 @@ import (
 	"poise/internal/rest"
 )
 
-// qosPolicy is a name that ports refer to. Policies have no rules here: nothing would enforce them, so rules are refused.
+// qosPolicy is a name that ports and networks refer to. Policies have no rules here: nothing would enforce them, so rules are refused.
 type qosPolicy struct {
 	bun.BaseModel `bun:"table:neutron_qos_policies,alias:q"`
 	common
@@ -118,21 +118,23 @@ func (s *Service) deleteQoSPolicy(ctx context.Context, c *change, id string) err
 	if err := mayChange(c.caller, q.ProjectID, "delete_policy"); err != nil {
 		return err
 	}
-	used, err := exists(ctx, c.tx.NewSelect().Model((*port)(nil)).Where("p.qos_policy_id = ?", id))
-	if err != nil {
-		return err
-	}
-	if used {
-		return conflict("QosPolicyInUse", "QoS Policy %s is used by port.", id)
+	for user, rows := range map[string]any{"port": (*port)(nil), "network": (*network)(nil)} {
+		used, err := exists(ctx, c.tx.NewSelect().Model(rows).Where("qos_policy_id = ?", id))
+		if err != nil {
+			return err
+		}
+		if used {
+			return conflict("QosPolicyInUse", "QoS Policy %s is used by %s.", id, user)
+		}
 	}
 	return c.remove(ctx, q)
 }
 
-// checkQoSPolicy refuses a policy that the caller does not see, unless the port had it before.
-func (c *change) checkQoSPolicy(ctx context.Context, p *port, before string) error {
-	if p.QoSPolicyID == "" || p.QoSPolicyID == before {
+// checkQoSPolicy refuses a policy that the caller does not see, unless the port or the network had it before.
+func (c *change) checkQoSPolicy(ctx context.Context, id, before string) error {
+	if id == "" || id == before {
 		return nil
 	}
-	_, err := findQoSPolicy(ctx, c.tx, c.caller, p.QoSPolicyID)
+	_, err := findQoSPolicy(ctx, c.tx, c.caller, id)
 	return err
 }

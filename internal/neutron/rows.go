@@ -52,6 +52,7 @@ type network struct {
 	External     bool   `bun:"external"`
 	MTU          int    `bun:"mtu"`
 	PortSecurity bool   `bun:"port_security_enabled"`
+	QoSPolicyID  string `bun:"qos_policy_id,nullzero"`
 }
 
 type subnet struct {
