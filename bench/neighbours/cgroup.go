@@ -16,24 +16,30 @@ type cgroup struct {
 	mount string // "" unless we have mounted it
 }
 
-// period is the kernel's period of processor quotas in µs.
-const period = 100_000
+const (
+	// period is the kernel's period of processor quotas in µs.
+	period = 100_000
+	// unifiedMount is where version 2 is mounted. With version 1 it is a tmpfs, in which any directory and file can be made.
+	unifiedMount = "/sys/fs/cgroup"
+)
 
 // newCgroup makes a group that may use so many processors.
 func newCgroup(cpu float64) (*cgroup, error) {
 	quota := int(cpu * period)
-	dir := "/sys/fs/cgroup/" + fmt.Sprint("poise-bench-", os.Getpid())
-	if os.Mkdir(dir, 0o755) == nil {
-		if os.WriteFile(filepath.Join(dir, "cpu.max"), fmt.Appendf(nil, "%d %d", quota, period), 0) == nil { // version 2
-			return &cgroup{dir: dir}, nil
+	var fs unix.Statfs_t
+	if unix.Statfs(unifiedMount, &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC { // version 2
+		if dir, err := os.MkdirTemp(unifiedMount, "poise-bench-"); err == nil {
+			if os.WriteFile(filepath.Join(dir, "cpu.max"), fmt.Appendf(nil, "%d %d", quota, period), 0) == nil {
+				return &cgroup{dir: dir}, nil
+			}
+			_ = os.Remove(dir)
 		}
-		_ = os.Remove(dir)
 	}
 	mount, err := os.MkdirTemp("", "poise-bench-cgroup-") // version 1, also where /sys shows none
 	if err != nil {
 		return nil, err
 	}
-	g := &cgroup{mount: mount, dir: filepath.Join(mount, filepath.Base(dir))}
+	g := &cgroup{mount: mount, dir: filepath.Join(mount, filepath.Base(mount))}
 	if err := unix.Mount("cgroup", mount, "cgroup", 0, "cpu"); err != nil {
 		_ = os.Remove(mount)
 		fmt.Println("There is no CPU cgroup to be had (", err, "): attackers run at the lowest priority.")
