@@ -18,7 +18,7 @@ func sayingOnly(t *testing.T, hs *handshakes, timeout time.Duration, says string
 	fd, far := tlsPair(t)
 	t.Cleanup(func() { closeSocket(fd, true) })
 	results := make(chan handshakeResult, 1)
-	h := hs.start(fd, server, false, timeout, func(r handshakeResult) { results <- r })
+	h := hs.start(nil, fd, server, false, timeout, func(r handshakeResult) { results <- r })
 	if says != "" {
 		if _, err := far.Write([]byte(says)); err != nil {
 			t.Fatal(err)
@@ -80,9 +80,15 @@ func TestHandshakesOfSilentClients(t *testing.T) {
 
 func mustShake(t *testing.T, hs *handshakes) {
 	t.Helper()
+	mustShakeFor(t, hs, nil)
+}
+
+func mustShakeFor(t *testing.T, hs *handshakes, holder any) {
+	t.Helper()
 	server, client := serverAndClient(t)
 	fd, far := tlsPair(t)
 	l := newTLSLoop(t, fd)
+	l.holder = holder
 	defer l.close()
 	shaken := make(chan error, 1)
 	go func() { shaken <- tls.Client(far, client).Handshake() }()
@@ -110,8 +116,8 @@ func TestHandshakesInACrowd(t *testing.T) {
 	first.cancel()
 	mustFail(t, under[1], errHandshakeCanceled)
 	hs.mu.Lock()
-	if hs.underWay.Len() != 2 || hs.waiting.Len() != 2 {
-		t.Errorf("%d under way, %d waiting", hs.underWay.Len(), hs.waiting.Len())
+	if hs.underWay.Len() != 2 || hs.waiting != 2 {
+		t.Errorf("%d under way, %d waiting", hs.underWay.Len(), hs.waiting)
 	}
 	hs.underWay.Front().Value.(*handshake).began = time.Now().Add(-2 * crowdPatience)
 	hs.mu.Unlock()
@@ -121,4 +127,58 @@ func TestHandshakesInACrowd(t *testing.T) {
 	for _, results := range append(waiting, last) {
 		mustFail(t, results, errHandshakeCanceled)
 	}
+}
+
+// A load balancer whose clients hold every place, and wait for more, makes no other wait: the other has its share at once.
+func TestHandshakesOfOthersHavePlaces(t *testing.T) {
+	hs := newHandshakes(1)
+	hs.most, hs.mostWaiting, hs.patience = 2, 3, time.Hour
+	defer hs.stop()
+	var all []<-chan handshakeResult
+	for range 5 {
+		_, results := sayingOnly(t, hs, patience, hello)
+		all = append(all, results)
+	}
+	mustShakeFor(t, hs, "another load balancer")
+	mustFail(t, all[0], errHandshakeCrowd) // the oldest of those that had a place
+	mustFail(t, all[4], errHandshakeCrowd) // the last of those that waited for one
+}
+
+// Load balancers take turns to calculate.
+func TestHandshakesCalculateInTurns(t *testing.T) {
+	p := processors{free: 1}
+	flood, other := &share{}, &share{}
+	order := make(chan *share)
+	wait := func(s *share) {
+		p.mu.Lock()
+		before := len(s.turns)
+		p.mu.Unlock()
+		go func() {
+			p.take(s)
+			order <- s
+			p.give()
+		}()
+		for {
+			p.mu.Lock()
+			now := len(s.turns)
+			p.mu.Unlock()
+			if now > before {
+				return
+			}
+			runtime.Gosched()
+		}
+	}
+	p.take(flood)
+	for range 5 {
+		wait(flood)
+	}
+	wait(other)
+	p.give()
+	for n, want := range []*share{flood, other, flood, flood, flood, flood} {
+		if got := <-order; got != want {
+			t.Errorf("turn %d is somebody else's", n)
+		}
+	}
+	p.take(other) // it is free again
+	p.give()
 }

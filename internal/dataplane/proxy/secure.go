@@ -24,13 +24,13 @@ const (
 	asking  role = true  // its peer is a member
 )
 
-// shake begins a handshake on a socket of the loop; current is where its owner knows it from. When it ends, heard is called in the
+// shake begins a handshake of a load balancer on a socket of the loop; current is where its owner knows it from. When it ends, heard is called in the
 // loop. An owner who does not wait for that cancels it and forgets it: the socket is then left to the handshake, which needs it to
 // the end, and closed after it.
-func (l *loop) shake(fd int32, config *tls.Config, as role, timeoutMs int64, current **handshake, heard func(handshakeResult)) {
+func (l *loop) shake(holder *Server, fd int32, config *tls.Config, as role, timeoutMs int64, current **handshake, heard func(handshakeResult)) {
 	var h *handshake
 	timeout := time.Duration(max(timeoutMs, 1)) * time.Millisecond
-	h = l.engine.handshakes.start(fd, config, bool(as), timeout, func(result handshakeResult) {
+	h = l.engine.handshakes.start(holder, fd, config, bool(as), timeout, func(result handshakeResult) {
 		l.post(func() {
 			if *current != h {
 				closeSocket(fd, true)
@@ -60,7 +60,7 @@ func (s *side) secure(l *loop, stream *tlsStream) {
 // shake begins the handshake with a client.
 func (s *session) shake() bool {
 	s.phase = shaking
-	s.loop.shake(s.side.fd, s.setup.site.TLS, serving, s.setup.clientTimeoutMs, &s.handshake, s.shaken)
+	s.loop.shake(s.listener.server, s.side.fd, s.setup.site.TLS, serving, s.setup.clientTimeoutMs, &s.handshake, s.shaken)
 	return false
 }
 
@@ -117,7 +117,7 @@ func (s *session) endHandshake(err error) {
 func (u *upstream) shake() {
 	s, l := u.session, u.loop
 	config := overHTTP1(s.x.pool.TLS(u.target.serverName, u.target.address))
-	l.shake(u.side.fd, config, asking, s.dueMs()-l.nowMs, &u.handshake, u.shaken)
+	l.shake(u.server, u.side.fd, config, asking, s.dueMs()-l.nowMs, &u.handshake, u.shaken)
 }
 
 // shaken hears how the handshake with the member ended.
@@ -145,7 +145,7 @@ func overHTTP1(config *tls.Config) *tls.Config {
 // shake begins the handshake with a connection's member.
 func (c *conn) shake() {
 	left := c.attemptNs/int64(time.Millisecond) + c.setup.connectTimeoutMs - c.loop.nowMs
-	c.loop.shake(c.sides[kindMember].fd, c.setup.pool.TLS("", c.member.Address), asking, left, &c.handshake, c.shaken)
+	c.loop.shake(c.listener.server, c.sides[kindMember].fd, c.setup.pool.TLS("", c.member.Address), asking, left, &c.handshake, c.shaken)
 }
 
 func (c *conn) shaken(result handshakeResult) {

@@ -117,7 +117,7 @@ func serveLoop(lfd int, hs *handshakes, config *tls.Config, stop, ended chan str
 				if errno != 0 {
 					continue
 				}
-				under[fd] = hs.start(fd, config, false, patience, func(r handshakeResult) {
+				under[fd] = hs.start(nil, fd, config, false, patience, func(r handshakeResult) {
 					results <- over{fd, r}
 					_, _ = unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 				})

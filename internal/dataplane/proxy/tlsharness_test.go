@@ -54,9 +54,10 @@ func descriptorOf(t testing.TB, c *net.TCPConn) int32 {
 
 // tlsLoop drives one descriptor as an event loop does: with edge-triggered events.
 type tlsLoop struct {
-	t    testing.TB
-	fd   int32
-	epfd int
+	t      testing.TB
+	fd     int32
+	epfd   int
+	holder any // the load balancer; nil is one as well
 }
 
 func newTLSLoop(t testing.TB, fd int32) *tlsLoop {
@@ -69,7 +70,7 @@ func newTLSLoop(t testing.TB, fd int32) *tlsLoop {
 	if err := unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, int(fd), &event); err != nil {
 		t.Fatal(err)
 	}
-	return &tlsLoop{t, fd, epfd}
+	return &tlsLoop{t: t, fd: fd, epfd: epfd}
 }
 
 func (l *tlsLoop) close() {
@@ -97,7 +98,7 @@ func (l *tlsLoop) wait() uint32 {
 // shake makes the handshake.
 func (l *tlsLoop) shake(hs *handshakes, config *tls.Config, isClient bool) handshakeResult {
 	results := make(chan handshakeResult, 1)
-	h := hs.start(l.fd, config, isClient, patience, func(r handshakeResult) { results <- r })
+	h := hs.start(l.holder, l.fd, config, isClient, patience, func(r handshakeResult) { results <- r })
 	var events [1]unix.EpollEvent
 	for {
 		select {
