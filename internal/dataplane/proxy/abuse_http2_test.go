@@ -211,7 +211,7 @@ func TestHTTP2TinyWindows(t *testing.T) {
 	f := newFortress(t, true)
 	patient := f.config.Listeners[0]
 	patient.ID, patient.Port = "patient", freePort(t)
-	f.config.Listeners[0].ClientTimeout = time.Second
+	f.config.Listeners[0].ClientTimeout = 4 * time.Second // until then all must be asked for
 	f.config.Listeners = append(f.config.Listeners, patient)
 	f.apply()
 	settle := f.othersAt(netip.AddrPortFrom(vip, patient.Port).String(), 200)

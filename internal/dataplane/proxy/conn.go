@@ -46,10 +46,11 @@ type conn struct {
 	startNs    int64             // since the process started
 	attemptNs  int64             // when the connect to the member began
 	record     *accesslog.Record // nil: nobody wanted one when the connection began
+	held       [2]uint32         // events that wait for the next round, by kind
 	place      uint32
 	generation int32
 	state      state
-	queued     bool // is in the loop's unread list
+	queued     bool // the loop will go on with it
 }
 
 type state uint8
@@ -62,6 +63,7 @@ const (
 
 // begin starts an accepted connection.
 func (l *loop) begin(a accepted) {
+	defer l.charge(a.listener.server)
 	if a.setup.site != nil {
 		l.beginSession(a)
 		return
@@ -346,7 +348,7 @@ func (l *loop) freeConn() *conn {
 	return c
 }
 
-// keepConn keeps a closed connection's memory for the next one, unless the unread list still names it.
+// keepConn keeps a closed connection's memory for the next one, unless the loop will go on with it.
 func (l *loop) keepConn(c *conn) {
 	if c.queued || len(l.idleConns) >= maxIdleConns {
 		return

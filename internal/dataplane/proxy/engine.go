@@ -14,6 +14,7 @@ type Engine struct {
 	hops        eventloop.Hops
 	handshakes  *handshakes
 	shedAfterMs int64 // the constant; tests have less
+	turnNs      int64 // likewise
 	wg          sync.WaitGroup
 	evictions   sync.WaitGroup
 	processors  int // GOMAXPROCS before the engine; 0: it was left alone
@@ -40,9 +41,9 @@ func StartEngine(descriptors *eventloop.Descriptors) (*Engine, error) {
 }
 
 func startEngine(descriptors *eventloop.Descriptors, loops int) (*Engine, error) {
-	e := &Engine{descriptors: descriptors, handshakes: newHandshakes(loops), shedAfterMs: shedAfterMs, servers: map[*Server]struct{}{}}
-	for range loops {
-		l, err := newLoop(e)
+	e := &Engine{descriptors: descriptors, handshakes: newHandshakes(loops), shedAfterMs: shedAfterMs, turnNs: turnNs, servers: map[*Server]struct{}{}}
+	for n := range loops {
+		l, err := newLoop(e, n)
 		if err != nil {
 			e.Close()
 			return nil, err

@@ -73,7 +73,7 @@ type handshakeResult struct {
 func newHandshakes(most int) *handshakes {
 	return &handshakes{
 		processors: processors{free: most},
-		most: maxHandshakes, mostWaiting: maxWaitingHandshakes, patience: crowdPatience,
+		most:       maxHandshakes, mostWaiting: maxWaitingHandshakes, patience: crowdPatience,
 		all: map[*handshake]struct{}{}, shares: map[any]*share{},
 	}
 }

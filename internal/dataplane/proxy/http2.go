@@ -68,17 +68,18 @@ type http2Conn struct {
 	inflow       h2.Inflow
 	resets       h2.Rate
 	control      h2.Rate
-	credit       int   // bytes sent to the client that may still excuse WINDOW_UPDATE
-	idleMs       int64 // since when no request is under way
-	settingsMs   int64 // when our settings were sent; 0: the client has acknowledged them
-	untilMs      int64 // while leaving: when the connection is closed at last
-	drained      int   // likewise: bytes that were thrown away
-	prefaceBytes int   // of the preface that have come
+	credit       int    // bytes sent to the client that may still excuse WINDOW_UPDATE
+	idleMs       int64  // since when no request is under way
+	settingsMs   int64  // when our settings were sent; 0: the client has acknowledged them
+	untilMs      int64  // while leaving: when the connection is closed at last
+	drained      int    // likewise: bytes that were thrown away
+	prefaceBytes int    // of the preface that have come
+	held         uint32 // events that wait for the next round
 	place        uint32
 	generation   int32
 	phase        http2Phase
 	goesAway     bool // the client was told that no more streams are served
-	queued       bool // is in the loop's unread list
+	queued       bool // the loop will go on with it
 }
 
 // http2Phase is how far a connection is.
@@ -124,6 +125,8 @@ func (c *http2Conn) onEvent(events uint32) {
 	c.run()
 }
 
+func (c *http2Conn) payer() *Server { return c.listener.server }
+
 // goOn is called when the others had their turn: what sessions have answered meanwhile is sent.
 func (c *http2Conn) goOn() {
 	c.queued = false
@@ -136,7 +139,7 @@ func (c *http2Conn) goOn() {
 func (c *http2Conn) queue() {
 	if !c.queued {
 		c.queued = true
-		c.loop.unread = append(c.loop.unread, c)
+		c.loop.goOnLater(c.payer(), c)
 	}
 }
 
@@ -201,7 +204,7 @@ func (c *http2Conn) flush() {
 func (c *http2Conn) read() {
 	l := c.loop
 	for moved := 0; c.phase < http2Leaving && c.side.readable && c.unsent() < 2*maxQueued; {
-		if moved >= turnBytes {
+		if moved >= turnBytes || l.hasHadTurn(c.payer()) {
 			c.queue()
 			return
 		}
@@ -212,6 +215,7 @@ func (c *http2Conn) read() {
 		}
 		moved += n
 		c.take(l.scratch[:n])
+		l.charge(c.payer())
 	}
 }
 

@@ -170,44 +170,57 @@ func (ln *listener) resumeBelowLimit() {
 // accept takes waiting connections, until there are no more or something forbids it.
 func (l *loop) accept(s *socket) {
 	for range acceptsPerEvent {
-		if !s.listener.admit() {
+		if !l.acceptOne(s) {
 			return
 		}
-		files := s.listener.server.files
-		if !files.TakeNew(connDescriptors) {
-			s.listener.leave()
-			l.shed(s)
-			l.starve(s.listener, errBudget)
-			return
+		l.charge(s.listener.server)
+		if l.hasHadTurn(s.listener.server) {
+			return // epoll says it again
 		}
-		if s.listener.shutOutMs.Load() != 0 {
-			s.listener.shutOutMs.Store(0)
-		}
-		fd, errno := accept4(s.fd, &l.addr)
-		if errno == 0 {
-			l.welcome(s, fd, l.addr.addrPort())
-			continue
-		}
-		files.Give(connDescriptors)
-		s.listener.leave()
-		switch errno {
-		case syscall.EAGAIN:
-			return
-		case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
-			l.engine.descriptors.Lower()
-			l.starve(s.listener, errno)
-			return
-		}
-		// What is left (ECONNABORTED and the network's errors, see accept(2)) concerns only the client that came.
 	}
+}
+
+// acceptOne says whether another one may follow.
+func (l *loop) acceptOne(s *socket) bool {
+	if !s.listener.admit() {
+		return false
+	}
+	files := s.listener.server.files
+	if !files.TakeNew(connDescriptors) {
+		s.listener.leave()
+		l.shed(s)
+		l.starve(s.listener, errBudget)
+		return false
+	}
+	if s.listener.shutOutMs.Load() != 0 {
+		s.listener.shutOutMs.Store(0)
+	}
+	fd, errno := accept4(s.fd, &l.addr)
+	if errno == 0 {
+		l.welcome(s, fd, l.addr.addrPort())
+		return true
+	}
+	files.Give(connDescriptors)
+	s.listener.leave()
+	switch errno {
+	case syscall.EAGAIN:
+		return false
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
+		l.engine.descriptors.Lower()
+		l.starve(s.listener, errno)
+		return false
+	}
+	return true // the others (ECONNABORTED and the network's errors, see accept(2)) concern only the client that came
 }
 
 // letLastIn accepts the connections that the kernel has made already: it would reset them with the socket.
 func (ln *listener) letLastIn(e *Engine) {
 	e.loops[0].do(func() {
 		for _, s := range ln.sockets {
-			for range listenBacklog / acceptsPerEvent {
-				e.loops[0].accept(s)
+			for range listenBacklog {
+				if !e.loops[0].acceptOne(s) {
+					break
+				}
 			}
 		}
 	})

@@ -24,6 +24,7 @@ const (
 // goroutine alone; everybody else posts functions to it.
 type loop struct {
 	engine *Engine
+	index  int // among the engine's loops
 	epfd   int
 	wakefd int // an eventfd: something was posted
 
@@ -43,9 +44,12 @@ type loop struct {
 	request2      h2.Request  // the one by HTTP/2 whose fields are being read
 	trailers2     h2.Trailers // likewise
 	idleBuffers   [][]byte
-	nowMs         int64 // since the process started, as of the last wait
-	nowNs         int64 // the same
-	unread        []unfinished
+	nowMs         int64     // since the process started, as of the last wait
+	nowNs         int64     // the same
+	chargedNs     int64     // until when time is counted as used by a load balancer, as nowNs
+	round         uint64    // counts waits
+	busy          []*Server // those that have something waiting for the next round
+	spareBusy     []*Server // memory for the next list
 	routings      routings
 	starved       []*listener
 	short         []*session // whose next request waits for a descriptor
@@ -66,9 +70,6 @@ type loop struct {
 
 var processStart = time.Now()
 
-// unfinished had more to do than one turn allows.
-type unfinished interface{ goOn() }
-
 // The kinds of descriptors that a loop waits for; an event carries the kind, the place in the kind's table and the
 // place's generation, by which an event for something that is gone already is told apart.
 const (
@@ -87,7 +88,7 @@ func token(kind int, place uint32, generation int32) (low, high int32) {
 	return int32(place<<kindBits | uint32(kind)), generation
 }
 
-func newLoop(e *Engine) (*loop, error) {
+func newLoop(e *Engine, index int) (*loop, error) {
 	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("event loop: %w", err)
@@ -97,7 +98,7 @@ func newLoop(e *Engine) (*loop, error) {
 		_ = unix.Close(epfd)
 		return nil, fmt.Errorf("event loop's wake-up: %w", err)
 	}
-	l := &loop{engine: e, epfd: epfd, wakefd: wakefd}
+	l := &loop{engine: e, index: index, epfd: epfd, wakefd: wakefd}
 	l.pipes.descriptors = e.descriptors
 	l.idle = idlePool{loop: l, lists: map[target]*idleList{}}
 	l.message = make([]byte, 0, messageSize)
@@ -117,10 +118,14 @@ func (l *loop) run() {
 	for !l.stopping {
 		n := l.wait()
 		l.tell()
+		l.round++
+		l.chargedNs = l.nowNs
+		l.deliverHeld()
 		for i := range n {
-			l.dispatch(&l.events[i])
+			e := &l.events[i]
+			l.deliver(int(e.Fd&(1<<kindBits-1)), uint32(e.Fd)>>kindBits, e.Pad, e.Events)
 		}
-		l.readOn()
+		l.goOn()
 		l.routeOn()
 		l.wheel.advance(l.nowMs)
 		l.retryStarved()
@@ -139,7 +144,7 @@ func (l *loop) wait() int {
 	if len(l.starved)+len(l.short) > 0 && (timeoutMs < 0 || timeoutMs > starvedRetryMs) {
 		timeoutMs = starvedRetryMs
 	}
-	if len(l.unread)+len(l.routings.turns) > 0 {
+	if len(l.busy)+len(l.routings.turns) > 0 {
 		timeoutMs = 0
 	}
 	n, err := unix.EpollWait(l.epfd, l.events[:], int(timeoutMs))
@@ -149,40 +154,40 @@ func (l *loop) wait() int {
 	return n
 }
 
-func (l *loop) dispatch(e *unix.EpollEvent) {
-	place := uint32(e.Fd) >> kindBits
-	switch kind := e.Fd & (1<<kindBits - 1); kind {
+// deliver gives events to what they are of, or keeps them for the next round. Those that were kept come with them.
+func (l *loop) deliver(kind int, place uint32, generation int32, events uint32) {
+	at := later{place, generation, kind}
+	switch kind {
 	case kindWake:
 		l.runPosted()
 	case kindListener:
-		if s := l.listeners.at(place, e.Pad); s != nil {
+		if s := l.listeners.at(place, generation); s != nil && !l.hasHadTurn(s.listener.server) { // epoll says it again
 			l.accept(s)
 		}
 	case kindSession:
-		if s := l.sessions.at(place, e.Pad); s != nil {
-			s.onEvent(e.Events)
+		if s := l.sessions.at(place, generation); s != nil && !l.hold(s.payer(), &s.held, at, events) {
+			payer := s.payer()
+			s.onEvent(events | release(&s.held))
+			l.charge(payer)
 		}
 	case kindHTTP2:
-		if c := l.http2s.at(place, e.Pad); c != nil {
-			c.onEvent(e.Events)
+		if c := l.http2s.at(place, generation); c != nil && !l.hold(c.payer(), &c.held, at, events) {
+			payer := c.payer()
+			c.onEvent(events | release(&c.held))
+			l.charge(payer)
 		}
 	case kindUpstream:
-		if u := l.upstreams.at(place, e.Pad); u != nil {
-			u.onEvent(e.Events)
+		if u := l.upstreams.at(place, generation); u != nil && !l.hold(u.server, &u.held, at, events) {
+			payer := u.server
+			u.onEvent(events | release(&u.held))
+			l.charge(payer)
 		}
 	default:
-		if c := l.conns.at(place, e.Pad); c != nil {
-			c.onEvent(int(kind), e.Events)
+		if c := l.conns.at(place, generation); c != nil && !l.hold(c.payer(), &c.held[kind], at, events) {
+			payer := c.payer()
+			c.onEvent(kind, events|release(&c.held[kind]))
+			l.charge(payer)
 		}
-	}
-}
-
-// readOn continues what had more to do than one turn allows.
-func (l *loop) readOn() {
-	turn := l.unread
-	l.unread = nil
-	for _, u := range turn {
-		u.goOn()
 	}
 }
 

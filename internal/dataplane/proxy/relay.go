@@ -80,9 +80,11 @@ func (c *conn) pump(source int) (failed int, err syscall.Errno) {
 func (c *conn) queue() {
 	if !c.queued {
 		c.queued = true
-		c.loop.unread = append(c.loop.unread, c)
+		c.loop.goOnLater(c.payer(), c)
 	}
 }
+
+func (c *conn) payer() *Server { return c.listener.server }
 
 // goOn is called when the others had their turn.
 func (c *conn) goOn() {

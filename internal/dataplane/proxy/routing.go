@@ -63,6 +63,7 @@ func (l *loop) routeOn() {
 	if !ok {
 		return
 	}
+	defer l.charge(server)
 	decision, done := r.Continue()
 	if !done {
 		l.routings.add(server, r)

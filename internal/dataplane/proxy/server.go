@@ -50,6 +50,7 @@ type Server struct {
 	log    *slog.Logger
 	engine *Engine
 	files  *eventloop.Account
+	turns  []turn // by loop, to which each belongs
 	circle eventloop.Circle
 
 	gateway *gateway.Gateway
@@ -72,7 +73,8 @@ type memberKey struct{ poolID, memberID string }
 // once. Its connections are on the account files. The caller closes the server, before its engine.
 func New(network dataplane.Net, log *slog.Logger, engine *Engine, files *eventloop.Account) *Server {
 	s := &Server{
-		net: network, log: log, engine: engine, files: files, gateway: gateway.New(log, files, &engine.hops),
+		net: network, log: log, engine: engine, files: files, turns: make([]turn, len(engine.loops)),
+		gateway:   gateway.New(log, files, &engine.hops),
 		listeners: map[string]*listener{},
 		pools:     map[string]*pool{},
 		down:      map[memberKey]bool{},

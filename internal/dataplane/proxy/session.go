@@ -43,10 +43,11 @@ type session struct {
 	hops       int    // load balancers that the client has passed, this one included
 	drained    int    // likewise: bytes that were thrown away
 	lingers    bool   // likewise: the client may still be sending
+	held       uint32 // events that wait for the next round
 	place      uint32
 	generation int32
 	phase      phase
-	queued     bool // is in the loop's unread list
+	queued     bool // the loop will go on with it
 	lent       bool // the descriptor for a member was given back until the next request
 	waits      bool // is in the loop's list of those who want it back
 }
@@ -95,6 +96,8 @@ func (s *session) onEvent(events uint32) {
 	}
 	s.run()
 }
+
+func (s *session) payer() *Server { return s.listener.server }
 
 // goOn is called when the others had their turn.
 func (s *session) goOn() {
@@ -155,7 +158,7 @@ func (s *session) step() bool {
 func (s *session) queue() {
 	if !s.queued {
 		s.queued = true
-		s.loop.unread = append(s.loop.unread, s)
+		s.loop.goOnLater(s.payer(), s)
 	}
 }
 

@@ -24,6 +24,7 @@ type upstream struct {
 	side        side
 	target      target
 	idleSinceMs int64
+	held        uint32 // events that wait for the next round
 	place       uint32
 	generation  int32
 	connected   bool

@@ -68,11 +68,12 @@ func (w *wheel) remove(t *timer) {
 	*t = timer{owner: t.owner}
 }
 
-// advance takes every timer out whose time has come by now, and tells its owner.
+// advance takes timers out whose time has come by now, and tells their owners. What is beyond timersPerRound is left to the next call,
+// for which waitMs then leaves no time.
 func (w *wheel) advance(nowMs int64) {
 	last := nowMs / tickMs
 	w.tick = max(w.tick, last-wheelSlots) // after a long sleep one turn meets every slot
-	for w.tick < last {
+	for told := 0; w.tick < last; {
 		w.tick++
 		for slot := w.tick % wheelSlots; w.slots[slot] != nil; {
 			t := w.slots[slot]
@@ -80,6 +81,11 @@ func (w *wheel) advance(nowMs int64) {
 				w.set(t, t.dueMs)
 				continue
 			}
+			if told == timersPerRound {
+				w.tick--
+				return
+			}
+			told++
 			w.remove(t)
 			t.owner.onTimer()
 		}

@@ -74,3 +74,25 @@ func TestWheelModel(t *testing.T) {
 		})
 	})
 }
+
+// Deadlines that come together are met in rounds.
+func TestWheelTellsInRounds(t *testing.T) {
+	w := &wheel{}
+	fired := 0
+	alarms := make([]alarm, 2*timersPerRound+1)
+	for i := range alarms {
+		alarms[i].timer.owner, alarms[i].fired = &alarms[i], func(*alarm) { fired++ }
+		w.set(&alarms[i].timer, 100)
+	}
+	for _, want := range []int{timersPerRound, 2 * timersPerRound, len(alarms)} {
+		if wait := w.waitMs(1000); wait != 0 {
+			t.Errorf("%d ms until the next, with %d fired", wait, fired)
+		}
+		if w.advance(1000); fired != want {
+			t.Errorf("%d fired, want %d", fired, want)
+		}
+	}
+	if wait := w.waitMs(1000); wait != -1 {
+		t.Errorf("%d ms until the next, and there is none", wait)
+	}
+}
