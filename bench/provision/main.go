@@ -181,10 +181,14 @@ func (b *bench) measureMany(ctx context.Context, many int) error {
 	if err := b.Start(ctx); err != nil {
 		return err
 	}
+	if err := b.AwaitHealth(ctx); err != nil { // it says so while load balancers are still closed
+		return err
+	}
+	b.weigh("all listen after kill -9 in", time.Since(begin))
 	if err := b.untilAllAnswer(ctx); err != nil {
 		return err
 	}
-	b.weigh("all answer after kill -9 in", time.Since(begin))
+	b.weigh("all have answered after", time.Since(begin))
 	begin = time.Now()
 	for len(b.made) > 0 {
 		if err := b.deleteBalancer(ctx, b.made[len(b.made)-1].id); err != nil {

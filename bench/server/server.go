@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -119,6 +120,22 @@ func (s *Server) Start(ctx context.Context) error {
 			return err
 		}
 		return answer.Body.Close()
+	})
+}
+
+// AwaitHealth waits until the server has no reason to call itself unhealthy. It looks for reasons once a second.
+func (s *Server) AwaitHealth(ctx context.Context) error {
+	return Until(ctx, func() error {
+		answer, err := http.Get("http://" + s.listen + "/healthcheck")
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			why, _ := io.ReadAll(answer.Body)
+			return fmt.Errorf("unhealthy: %s", why)
+		}
+		return nil
 	})
 }
 
