@@ -40,6 +40,11 @@ conformance: PACKAGES := $(TEST_PACKAGES)
 conformance: packages ## every test of octavia-tempest-plugin that a real Octavia passes; some five minutes
 	go test -v -count=1 -timeout 70m $(TEST_EXEC) -run '^TestTempest$$' ./conformance -tempest
 
+.PHONY: chaos
+chaos: PACKAGES := $(TEST_PACKAGES)
+chaos: packages ## the robustness tests for longer: 200 kills, 20 stops, a million requests
+	go test -v -count=1 -timeout 90m $(TEST_EXEC) ./acceptance/robust -chaos
+
 .PHONY: race
 race: PACKAGES := $(TEST_PACKAGES)
 race: packages ## the tests of internal/… with the race detector; on two processors some twenty minutes

@@ -13,10 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-const (
-	crowd          = 200 // clients
-	crowdListeners = 8
-)
+const crowdListeners = 8
 
 // subject is the one load balancer that all clients change.
 type subject struct {
@@ -115,6 +112,7 @@ func (b subject) mark(ctx context.Context, kind, id string, client int) error {
 func TestCrowdEqualsSerialExecution(t *testing.T) {
 	r := random(t)
 	s := newServer(t, "")
+	crowd := rounds(100, 200)
 	together := s.newSubject("together")
 	group := errgroup.Group{}
 	for client := range crowd {

@@ -20,7 +20,7 @@ import (
 
 var (
 	seed  = flag.Uint64("seed", 0, "seed of what is random (0: a new one)")
-	kills = flag.Int("kills", 30, "how often the server is killed")
+	chaos = flag.Bool("chaos", false, "go on for longer: more kills, stops, requests and clients")
 )
 
 // binary is the poise to be tested.
@@ -28,6 +28,9 @@ var binary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if what := os.Getenv(holderVariable); what != "" {
+		os.Exit(hold(what))
+	}
 	if os.Geteuid() != 0 {
 		os.Exit(m.Run()) // which skips
 	}
@@ -49,6 +52,14 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return databasetest.Suite{M: m}.Run()
+}
+
+// rounds are so many, and with -chaos the other number.
+func rounds(usual, withChaos int) int {
+	if *chaos {
+		return withChaos
+	}
+	return usual
 }
 
 // random is a source of random numbers that -seed repeats.

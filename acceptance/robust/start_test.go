@@ -15,9 +15,9 @@ import (
 // TestRequestsDuringStart creates load balancers from the first moment on at which a restarted server listens. While it
 // takes away what has no owner, it must not take away what is being made.
 func TestRequestsDuringStart(t *testing.T) {
-	const rounds, clients, each = 8, 8, 3
+	const clients, each = 8, 3
 	s := newServer(t, "")
-	for round := range rounds {
+	for round := range rounds(3, 20) {
 		s.kill()
 		requests := errgroup.Group{}
 		for i := range clients {

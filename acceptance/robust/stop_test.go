@@ -12,11 +12,10 @@ import (
 // TestStopUnderLoad stops the server again and again while clients change things. It ends without an error, takes away
 // all it made on the host, and has everything again at its next start, without anything to complain about.
 func TestStopUnderLoad(t *testing.T) {
-	const stops = 5
 	r := random(t)
 	s := newServer(t, "")
 	workers := s.newWorkers(r)
-	for range stops {
+	for range rounds(3, 20) {
 		work := errgroup.Group{}
 		for _, w := range workers {
 			work.Go(w.work)
