@@ -3,6 +3,8 @@ package probe
 import (
 	"slices"
 	"sync"
+
+	"poise/internal/dataplane"
 )
 
 // Budget bounds the checks that are under way at once over all load balancers, as each holds a descriptor, and shares them out.
@@ -13,7 +15,8 @@ import (
 // A member that does not answer keeps its check until the timeout of its monitor, which may be an hour: waiting for that would
 // have one tenant's silent members keep another's dead one in service.
 type Budget struct {
-	total int
+	total   int
+	opening chan struct{} // held by who opens a socket
 
 	mu      sync.Mutex // guards what follows, and the accounts
 	used    int
@@ -23,7 +26,22 @@ type Budget struct {
 }
 
 // NewBudget makes a budget of total checks.
-func NewBudget(total int) *Budget { return &Budget{total: max(total, 1), holders: map[*account]bool{}} }
+func NewBudget(total int) *Budget {
+	return &Budget{total: max(total, 1), opening: make(chan struct{}, 1), holders: map[*account]bool{}}
+}
+
+// patientNet has checks open their sockets one after the other. Thousands of them may be due at once, and goroutines that are all
+// ready to run keep event loops from Go's processors.
+type patientNet struct {
+	dataplane.Net
+	opening chan struct{}
+}
+
+func (n patientNet) Socket(family, kind int) (int, error) {
+	n.opening <- struct{}{}
+	defer func() { <-n.opening }()
+	return n.Net.Socket(family, kind)
+}
 
 // account is what one load balancer has of a budget.
 type account struct {

@@ -2,6 +2,9 @@ package probe
 
 import (
 	"fmt"
+	"net"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,5 +120,46 @@ func TestBudgetLeavesNothing(t *testing.T) {
 	})
 	if budget.used != 0 || budget.active != 0 || len(budget.holders) != 0 || len(budget.waiting) != 0 {
 		t.Errorf("%d used, %d active, %d hold, %d wait", budget.used, budget.active, len(budget.holders), len(budget.waiting))
+	}
+}
+
+// countingNet counts the sockets that are being opened.
+type countingNet struct {
+	hostNet
+	now, most, all *atomic.Int64
+}
+
+func (n countingNet) Socket(family, kind int) (int, error) {
+	n.most.Store(max(n.most.Load(), n.now.Add(1)))
+	defer n.now.Add(-1)
+	n.all.Add(1)
+	runtime.Gosched() // whoever may come in as well does
+	return n.hostNet.Socket(family, kind)
+}
+
+// However many members are due at once, their sockets are opened one after the other, those of several load balancers too.
+func TestSocketsAreOpenedOneByOne(t *testing.T) {
+	at := serve(t, func(c net.Conn) { _ = c.Close() })
+	counting := countingNet{now: new(atomic.Int64), most: new(atomic.Int64), all: new(atomic.Int64)}
+	budget := NewBudget(1000)
+	const members = 200
+	for range 2 {
+		var all []dataplane.Member
+		for i := range members {
+			all = append(all, dataplane.Member{ID: fmt.Sprint(i), Address: at, Probe: at})
+		}
+		m := monitor(1, 1)
+		m.Delay, m.Timeout = time.Hour, time.Minute
+		p := New(counting, budget, func(dataplane.Health) {})
+		defer p.Close()
+		p.Apply(config(m, all...))
+	}
+	for deadline := time.Now().Add(time.Minute); counting.all.Load() < 2*members; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d sockets were opened", counting.all.Load(), 2*members)
+		}
+	}
+	if most := counting.most.Load(); most != 1 {
+		t.Errorf("%d sockets were being opened at once", most)
 	}
 }

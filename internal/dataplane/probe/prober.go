@@ -66,7 +66,7 @@ func newProber(
 	network dataplane.Net, budget *Budget, report func(dataplane.Health), checks map[dataplane.MonitorType]check,
 ) *Prober {
 	p := &Prober{
-		net: network, checks: checks, stir: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		net: patientNet{network, budget.opening}, checks: checks, stir: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		members: map[key]*member{}, changed: map[key]bool{}, running: map[*member]bool{},
 	}
 	p.account = budget.newAccount(func() { signal(p.stir) })

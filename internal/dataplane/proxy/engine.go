@@ -23,10 +23,11 @@ type Engine struct {
 	servers map[*Server]struct{}
 }
 
-// StartEngine starts one event loop for each processor that Go may use, and lets Go use one more, virtual, processor
-// until the engine is closed. A loop at work makes system calls past Go's scheduler and so keeps its processor: with none to
-// spare, goroutines wait for up to 10 ms behind busy loops, and the scheduler's monitor wakes every 20 µs to take
-// processors from loops that wait (5 % of the CPU time of short connections).
+// StartEngine starts one event loop for each processor that Go may use, and lets Go use more, virtual, processors until the
+// engine is closed: one for each loop, one for each handshake that calculates, and one for the rest. A loop at work makes system
+// calls past Go's scheduler and so keeps its processor: with none to spare, goroutines wait for up to 10 ms behind busy loops,
+// and loops that have waited behind handshakes, where Go does not know which of them is in a hurry and the kernel does. And the
+// scheduler's monitor wakes every 20 µs to take processors from loops that wait (5 % of the CPU time of short connections).
 //
 // The caller closes the engine after the servers that use it.
 func StartEngine(descriptors *eventloop.Descriptors) (*Engine, error) {
@@ -36,7 +37,7 @@ func StartEngine(descriptors *eventloop.Descriptors) (*Engine, error) {
 		return nil, err
 	}
 	e.processors = processors
-	runtime.GOMAXPROCS(processors + 1)
+	runtime.GOMAXPROCS(2*processors + 1)
 	return e, nil
 }
 
