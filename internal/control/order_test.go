@@ -11,9 +11,14 @@ import (
 	"poise/internal/link"
 )
 
-// orderly is a node that writes down in which order load balancers are applied.
+// workers is how many load balancers are applied at the same time.
+const workers = 8
+
+// orderly is a node that writes down in which order load balancers are applied. The first of them wait for each other, so that
+// each worker has one before any takes its second.
 type orderly struct {
 	link.Node
+	begun chan struct{} // closed when each worker has one
 	mu    sync.Mutex
 	order []string // guarded by mu
 }
@@ -21,13 +26,20 @@ type orderly struct {
 func (r *orderly) Apply(ctx context.Context, a link.Assignment) error {
 	r.mu.Lock()
 	r.order = append(r.order, a.LoadBalancerID)
+	if len(r.order) == workers {
+		close(r.begun)
+	}
 	r.mu.Unlock()
+	select {
+	case <-r.begun:
+	case <-ctx.Done():
+	}
 	return r.Node.Apply(ctx, a)
 }
 
 // After a restart, load balancers with traffic come before those without, and before older ones.
 func TestRestartBeginsWithTraffic(t *testing.T) {
-	const balancers, workers = 20, 8 // as many are applied at the same time, in any order
+	const balancers = 20
 	db := databasetest.SQLite(t)
 	c := start(t, db, nil).withSubnet(t, "127.81.9.0/24")
 	for range balancers {
@@ -38,7 +50,7 @@ func TestRestartBeginsWithTraffic(t *testing.T) {
 	eventually(t, "service", func() error { _, err := ask(address); return err })
 	for range 2 { // the second restart finds what the first one kept
 		c.stop()
-		r := &orderly{}
+		r := &orderly{begun: make(chan struct{})}
 		c = start(t, db, func(n link.Node) link.Node { r.Node = n; return r })
 		eventually(t, "all load balancers", func() error {
 			r.mu.Lock()

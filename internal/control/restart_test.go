@@ -108,7 +108,7 @@ func (h *heldUp) Apply(ctx context.Context, a link.Assignment) error {
 
 // A port that is changed after the start has read all of them, and before its load balancer's turn, is plugged as it is then.
 func TestRestartPlugsChangedPorts(t *testing.T) {
-	const balancers, workers = 12, 8 // load balancers beyond the workers wait for their turn
+	const balancers = 12 // load balancers beyond the workers wait for their turn
 	db := databasetest.SQLite(t)
 	c := start(t, db, nil).withSubnet(t, "127.81.12.0/24")
 	made := map[string]lb.Snapshot{}
