@@ -182,6 +182,7 @@ func (a *attack) guesses(t *testing.T) {
 	}
 	var waiting, hashed atomic.Int64
 	var crowd sync.WaitGroup
+	defer crowd.Wait()
 	for i := range strangers {
 		crowd.Go(func() {
 			stranger := newClient(a.listen)
