@@ -19,6 +19,7 @@ import (
 )
 
 const (
+	stormRounds  = 3
 	stormSeconds = 10
 	askers       = 4   // clients of the load balancer in the other network
 	healthyPools = 67  // of three members each
@@ -33,10 +34,11 @@ var everySecond = monitors.CreateOpts{Type: "TCP", Delay: 1, Timeout: 1, MaxRetr
 type moment struct {
 	packets, drops int // of the kernel's backlog, which all namespaces share
 	answers        int64
-	errors         int // members in ERROR, the most seen at once
+	errors         int           // members in ERROR, the most seen at once
+	server         time.Duration // processor time of the server
 }
 
-// measureStorm compares a quiet time with one in which so many load balancers check members that do not exist. Meanwhile clients
+// measureStorm compares, several times, a quiet time with one in which so many load balancers check members that do not exist. Meanwhile clients
 // of a load balancer in another network are answered, and 201 healthy members beside it are checked.
 func (b *bench) measureStorm(ctx context.Context, balancers int) error {
 	healthy, err := b.makeHealthy(ctx)
@@ -49,15 +51,16 @@ func (b *bench) measureStorm(ctx context.Context, balancers int) error {
 	if err := b.makeStorm(ctx, balancers); err != nil {
 		return err
 	}
-	quiet, err := b.watch(ctx, healthy)
-	if err != nil {
-		return err
-	}
-	tell("quiet", quiet)
-	if err := b.startChecks(ctx); err != nil {
-		return err
-	}
-	for range 3 {
+	for range stormRounds {
+		quiet, err := b.watch(ctx, healthy)
+		if err != nil {
+			return err
+		}
+		tell("quiet", quiet)
+		checks, err := b.startChecks(ctx)
+		if err != nil {
+			return err
+		}
 		storm, err := b.watch(ctx, healthy)
 		if err != nil {
 			return err
@@ -65,13 +68,18 @@ func (b *bench) measureStorm(ctx context.Context, balancers int) error {
 		tell(fmt.Sprintf("%d x %d dead members", balancers, deadMembers), storm)
 		fmt.Printf("%-36s %.2f of the packets, %.2f of the answers\n", "  against quiet",
 			float64(storm.packets)/float64(quiet.packets), float64(storm.answers)/float64(quiet.answers))
+		for _, id := range checks {
+			if err := monitors.Delete(ctx, b.api.balancers, id).ExtractErr(); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
 func tell(what string, m moment) {
-	fmt.Printf("%-36s %d packets a second, %d dropped, %d answers a second, %d healthy members in ERROR\n",
-		what, m.packets/stormSeconds, m.drops, m.answers/stormSeconds, m.errors)
+	fmt.Printf("%-36s %d packets a second, %d dropped, %d answers a second, %d healthy members in ERROR, server %v of processor time\n",
+		what, m.packets/stormSeconds, m.drops, m.answers/stormSeconds, m.errors, m.server)
 }
 
 // makeHealthy makes a load balancer with many listeners, each with a pool of the lab's servers.
@@ -155,21 +163,27 @@ func (b *bench) makeStorm(ctx context.Context, balancers int) error {
 	return group.Wait()
 }
 
-// startChecks has all dead members checked.
-func (b *bench) startChecks(ctx context.Context) error {
+// startChecks has all dead members checked, by these monitors.
+func (b *bench) startChecks(ctx context.Context) (ids []string, err error) {
 	for _, made := range b.made {
 		request := everySecond
 		request.PoolID = made.pool
-		if _, err := monitors.Create(ctx, b.api.balancers, request).Extract(); err != nil {
-			return err
+		monitor, err := monitors.Create(ctx, b.api.balancers, request).Extract()
+		if err != nil {
+			return nil, err
 		}
+		ids = append(ids, monitor.ID)
 	}
-	return nil
+	return ids, nil
 }
 
 // watch has clients ask the load balancer for a while, and looks at its members every second.
 func (b *bench) watch(ctx context.Context, healthy balancer) (m moment, err error) {
 	before, err := backlog()
+	if err != nil {
+		return m, err
+	}
+	cpu, err := b.CPU()
 	if err != nil {
 		return m, err
 	}
@@ -203,6 +217,11 @@ func (b *bench) watch(ctx context.Context, healthy balancer) (m moment, err erro
 		return m, err
 	}
 	after, err := backlog()
+	if err != nil {
+		return m, err
+	}
+	m.server, err = b.CPU()
+	m.server -= cpu
 	m.packets, m.drops, m.answers = after.packets-before.packets, after.drops-before.drops, answers.Load()
 	return m, err
 }
