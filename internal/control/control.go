@@ -104,8 +104,9 @@ type Control struct {
 	plugged map[string][]fabric.Port
 	// foretold is how VIPs are plugged, by load balancer. It is read at the start for all together, and the first attempt
 	// takes it. A change in the meantime deletes the load balancer's entry.
-	foretold map[string]foretold
-	stale    map[string]bool // whose secrets have to be read again
+	foretold  map[string]foretold
+	abandoned map[string]bool // do not exist, and have a port that could not be released
+	stale     map[string]bool // whose secrets have to be read again
 	// applying are the load balancers that a worker applies, and whose reports it rolls up afterwards.
 	applying map[string]bool
 
@@ -126,7 +127,7 @@ func New(s *store.Store, network Network, secrets Secrets, node link.Node, log *
 		released:  make(chan struct{}), wakeSecrets: make(chan struct{}, 1),
 		served: map[string]int64{}, reports: map[string]link.Report{},
 		replug: map[string]bool{}, rings: map[string]*keyring{}, plugged: map[string][]fabric.Port{}, stale: map[string]bool{},
-		applying: map[string]bool{}, foretold: map[string]foretold{},
+		applying: map[string]bool{}, foretold: map[string]foretold{}, abandoned: map[string]bool{},
 		changedSecrets: map[string]bool{}, lookedAt: time.Now(),
 	}
 }
@@ -388,10 +389,28 @@ func (c *Control) Create(ctx context.Context, caller rest.Caller, in lb.LoadBala
 	in.VIP = address
 	snapshot, err := c.insert(ctx, in)
 	if err != nil {
-		return lb.Snapshot{}, errors.Join(err, c.releaseUnused(ctx, in.ID))
+		if releaseErr := c.releaseUnused(ctx, in.ID); releaseErr != nil {
+			err = errors.Join(err, releaseErr)
+			c.abandon(in.ID)
+		}
+		return lb.Snapshot{}, err
 	}
 	c.queue.add(in.ID)
 	return snapshot, nil
+}
+
+// abandon has the port of a load balancer that does not exist released as soon as that is possible: the disk may be full.
+func (c *Control) abandon(id string) {
+	c.mu.Lock()
+	c.abandoned[id] = true
+	c.mu.Unlock()
+	c.queue.add(id)
+}
+
+func (c *Control) isAbandoned(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.abandoned[id]
 }
 
 // releaseUnused releases the VIP of a load balancer that could not be created. When its commit succeeded and only the

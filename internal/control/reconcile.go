@@ -15,6 +15,8 @@ import (
 func (c *Control) reconcile(ctx context.Context, id string) error {
 	snapshot, err := c.store.Snapshot(ctx, id)
 	switch {
+	case lb.CodeOf(err) == lb.NotFound && c.isAbandoned(id):
+		return c.takeAway(ctx, id)
 	case lb.CodeOf(err) == lb.NotFound:
 		c.forget(id)
 		return c.node.Remove(ctx, id)
@@ -69,6 +71,7 @@ func (c *Control) forget(id string) {
 	delete(c.rings, id)
 	delete(c.plugged, id)
 	delete(c.foretold, id)
+	delete(c.abandoned, id)
 	delete(c.stale, id)
 }
 
@@ -174,6 +177,7 @@ func (c *Control) foretell(ctx context.Context, all []lb.Snapshot) error {
 		port, known := ports[id]
 		if !known {
 			delete(c.foretold, id)
+			delete(c.abandoned, id)
 			continue
 		}
 		one.port = &port

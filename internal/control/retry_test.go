@@ -154,3 +154,56 @@ func (wideNetwork) AttachMembers(context.Context, string, lb.VIP, []string) ([]f
 	return nil, nil
 }
 func (wideNetwork) DetachMembers(context.Context, string, lb.VIP, []string) error { return nil }
+
+func (n *fullNode) Remove(context.Context, string) error { return nil }
+
+// stubbornNetwork releases a port only after some attempts.
+type stubbornNetwork struct {
+	wideNetwork
+	attempts chan error
+	released chan string
+}
+
+func (n stubbornNetwork) ReleaseVIP(_ context.Context, id string) error {
+	select {
+	case err := <-n.attempts:
+		return err
+	default:
+		n.released <- id
+		return nil
+	}
+}
+
+// The port of a load balancer that could not be made is released, however long that fails.
+func TestPortOfNoLoadBalancerIsReleased(t *testing.T) {
+	db := databasetest.SQLite(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, err := store.New(t.Context(), db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		network := stubbornNetwork{attempts: make(chan error, 3), released: make(chan string, 1)}
+		for range cap(network.attempts) {
+			network.attempts <- errors.New("disk full")
+		}
+		c := control.New(s, network, noSecrets{}, &fullNode{attempts: map[string]int{}}, slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = c.Run(ctx) })
+		twice := []lb.ListenerCreate{{Protocol: "TCP", ProtocolPort: 80}, {Protocol: "TCP", ProtocolPort: 80}}
+		in := lb.LoadBalancerCreate{ID: "lb", ProjectID: "p", Listeners: twice}
+		if _, err := c.Create(ctx, admin, in, lb.VIPRequest{LoadBalancerID: "lb"}); err == nil {
+			t.Error("two listeners of one port were taken")
+		}
+		select {
+		case id := <-network.released:
+			if id != "lb" {
+				t.Errorf("the port of %q is released", id)
+			}
+		case <-time.After(time.Hour): // of the bubble
+			t.Error("the port stays")
+		}
+		stop()
+		running.Wait()
+	})
+}
