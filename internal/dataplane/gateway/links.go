@@ -34,6 +34,7 @@ type links struct {
 	budget    Budget
 	hops      *loop.Hops
 	transport *http.Transport // of HTTP/2
+	sockets   sync.Map        // of *socket: those that are open
 
 	mu     sync.Mutex // guards what follows
 	byKey  map[linkKey]*shelf
@@ -300,13 +301,16 @@ func (l *links) close() {
 	l.mu.Unlock()
 	l.dropIdle()
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	for _, s := range l.byKey {
 		for _, two := range s.http2 {
 			_ = two.conn.Close()
 		}
 	}
 	clear(l.byKey)
+	l.mu.Unlock()
+	for s := range l.sockets.Range { // net/http closes those of HTTP/2 when it comes to it
+		_ = s.(*socket).Close()
+	}
 }
 
 // isOwnFault says whether a connection could not be made for want of something on this side; it says nothing about the member.

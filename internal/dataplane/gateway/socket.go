@@ -23,7 +23,7 @@ type socket struct {
 	*os.File
 	fd     int
 	member netip.AddrPort
-	budget Budget
+	links  *links
 	closes sync.Once
 }
 
@@ -70,7 +70,9 @@ func (l *links) connect(network dataplane.Net, key linkKey) (*socket, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("connect to %s: %w", member, err)
 	}
-	return &socket{File: os.NewFile(uintptr(fd), member.String()), fd: fd, member: member, budget: l.budget}, nil
+	s := &socket{File: os.NewFile(uintptr(fd), member.String()), fd: fd, member: member, links: l}
+	l.sockets.Store(s, nil)
+	return s, nil
 }
 
 // localAddr is where a connection comes from; the zero AddrPort when that cannot be told.
@@ -147,7 +149,8 @@ func unwrapped(err error) error {
 func (s *socket) Close() (err error) {
 	s.closes.Do(func() {
 		err = s.File.Close()
-		s.budget.Give(1)
+		s.links.sockets.Delete(s)
+		s.links.budget.Give(1)
 	})
 	return err
 }
