@@ -105,7 +105,7 @@ type Control struct {
 	// foretold is how VIPs are plugged, by load balancer. It is read at the start for all together, and the first attempt
 	// takes it. A change in the meantime deletes the load balancer's entry.
 	foretold  map[string]foretold
-	abandoned map[string]bool // do not exist, and have a port that could not be released
+	abandoned map[string]bool // load balancers that were not made, and whose port could not be released
 	stale     map[string]bool // whose secrets have to be read again
 	// applying are the load balancers that a worker applies, and whose reports it rolls up afterwards.
 	applying map[string]bool

@@ -177,7 +177,6 @@ func (c *Control) foretell(ctx context.Context, all []lb.Snapshot) error {
 		port, known := ports[id]
 		if !known {
 			delete(c.foretold, id)
-			delete(c.abandoned, id)
 			continue
 		}
 		one.port = &port

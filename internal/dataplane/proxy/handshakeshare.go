@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// share is what one load balancer has of an engine's handshakes. Load balancers with handshakes share the places and the processors
-// evenly, so that a flood at one of them makes nobody wait at another.
+// share is what one load balancer has of an engine's handshakes. Load balancers share the places and
+// the processors evenly: a flood at one of them makes no client of another wait.
 type share struct {
 	handshakes int       // from start until done was called
 	underWay   int       // of them, with a goroutine, those that are about to end left out
@@ -15,18 +15,18 @@ type share struct {
 	turns []chan struct{} // who wait for a processor; guarded by processors.mu
 }
 
-// shareOf is the share of a load balancer.
+// shareOf counts a handshake of a load balancer and returns the load balancer's share.
 func (hs *handshakes) shareOf(holder any) *share {
-	c := hs.shares[holder]
-	if c == nil {
-		c = &share{}
-		hs.shares[holder] = c
+	s := hs.shares[holder]
+	if s == nil {
+		s = &share{}
+		hs.shares[holder] = s
 	}
-	c.handshakes++
-	return c
+	s.handshakes++
+	return s
 }
 
-// leaveShare is called for each handshake that it has counted.
+// leaveShare is called once for each handshake after its end.
 func (hs *handshakes) leaveShare(h *handshake) {
 	h.share.handshakes--
 	if h.share.handshakes == 0 {
@@ -34,15 +34,15 @@ func (hs *handshakes) leaveShare(h *handshake) {
 	}
 }
 
-// next is the handshake that waits and has the next place: one of the load balancer that has the fewest.
+// next is the waiting handshake that gets the next place: one of the load balancer with the fewest.
 func (hs *handshakes) next() *handshake {
 	if hs.waiting == 0 {
 		return nil
 	}
 	var fewest *share
-	for _, c := range hs.shares {
-		if c.waiting.Len() > 0 && (fewest == nil || c.underWay < fewest.underWay) {
-			fewest = c
+	for _, s := range hs.shares {
+		if s.waiting.Len() > 0 && (fewest == nil || s.underWay < fewest.underWay) {
+			fewest = s
 		}
 	}
 	if fewest == nil {
@@ -54,20 +54,21 @@ func (hs *handshakes) next() *handshake {
 // mostOf is the load balancer that has the most of something.
 func (hs *handshakes) mostOf(count func(*share) int) *share {
 	var most *share
-	for _, c := range hs.shares {
-		if most == nil || count(c) > count(most) {
-			most = c
+	for _, s := range hs.shares {
+		if most == nil || count(s) > count(most) {
+			most = s
 		}
 	}
 	return most
 }
 
-// giveWay ends the oldest handshake of the load balancer that has the most places, for one that has less than its share.
+// giveWay ends the oldest handshake of the load balancer that has the most places, for one that has
+// less than its share.
 func (hs *handshakes) giveWay(to *share) {
 	if (to.underWay+1)*len(hs.shares) > hs.most {
 		return
 	}
-	most := hs.mostOf(func(c *share) int { return c.underWay })
+	most := hs.mostOf(func(s *share) int { return s.underWay })
 	if most.underWay <= to.underWay+1 {
 		return
 	}
@@ -79,29 +80,30 @@ func (hs *handshakes) giveWay(to *share) {
 	}
 }
 
-// makeQueueRoom says whether another handshake of c may wait. When there is no place, the last one of the load balancer of which the
-// most wait loses its.
-func (hs *handshakes) makeQueueRoom(c *share) bool {
+// makeQueueRoom tells whether another handshake of a load balancer may wait. When the queue is full,
+// the load balancer with the most in it loses its last one.
+func (hs *handshakes) makeQueueRoom(s *share) bool {
 	if hs.waiting < hs.mostWaiting {
 		return true
 	}
-	most := hs.mostOf(func(c *share) int { return c.waiting.Len() })
-	if most.waiting.Len() <= c.waiting.Len()+1 {
+	most := hs.mostOf(func(s *share) int { return s.waiting.Len() })
+	if most.waiting.Len() <= s.waiting.Len()+1 {
 		return false
 	}
 	hs.end(most.waiting.Back().Value.(*handshake), errHandshakeCrowd)
 	return true
 }
 
-// processors lets as many handshakes calculate at once as there are. Load balancers take turns, and so do the handshakes of each.
+// processors lets as many handshakes calculate at once as there are processors. Load balancers take
+// turns, and so do the handshakes of each.
 type processors struct {
 	mu    sync.Mutex // guards what follows, and each share's turns
 	free  int
 	order []*share // those who wait, the next one first
 }
 
-// take waits for one.
-func (p *processors) take(c *share) {
+// take waits for a processor.
+func (p *processors) take(s *share) {
 	p.mu.Lock()
 	if p.free > 0 {
 		p.free--
@@ -109,15 +111,15 @@ func (p *processors) take(c *share) {
 		return
 	}
 	turn := make(chan struct{})
-	if len(c.turns) == 0 {
-		p.order = append(p.order, c)
+	if len(s.turns) == 0 {
+		p.order = append(p.order, s)
 	}
-	c.turns = append(c.turns, turn)
+	s.turns = append(s.turns, turn)
 	p.mu.Unlock()
 	<-turn
 }
 
-// give passes one on.
+// give passes a processor on.
 func (p *processors) give() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -125,11 +127,11 @@ func (p *processors) give() {
 		p.free++
 		return
 	}
-	c := p.order[0]
+	s := p.order[0]
 	p.order = p.order[1:]
-	close(c.turns[0])
-	c.turns = c.turns[1:]
-	if len(c.turns) > 0 {
-		p.order = append(p.order, c)
+	close(s.turns[0])
+	s.turns = s.turns[1:]
+	if len(s.turns) > 0 {
+		p.order = append(p.order, s)
 	}
 }

@@ -154,12 +154,14 @@ func (l *loop) wait() int {
 	return n
 }
 
-// deliver gives events to what they are of, or keeps them for the next round. Those that were kept come with them.
+// deliver gives events to what they are of, with those that were kept, or keeps them for the next
+// round.
 func (l *loop) deliver(kind int, place uint32, generation int32, events uint32) {
 	at := later{place, generation, kind}
 	switch kind {
 	case kindWake:
 		l.runPosted()
+		l.chargeNobody() // it is of several load balancers
 	case kindListener:
 		if s := l.listeners.at(place, generation); s != nil && !l.hasHadTurn(s.listener.server) { // epoll says it again
 			l.accept(s)
@@ -167,25 +169,25 @@ func (l *loop) deliver(kind int, place uint32, generation int32, events uint32) 
 	case kindSession:
 		if s := l.sessions.at(place, generation); s != nil && !l.hold(s.payer(), &s.held, at, events) {
 			payer := s.payer()
-			s.onEvent(events | release(&s.held))
+			s.onEvent(events | takeHeld(&s.held))
 			l.charge(payer)
 		}
 	case kindHTTP2:
 		if c := l.http2s.at(place, generation); c != nil && !l.hold(c.payer(), &c.held, at, events) {
 			payer := c.payer()
-			c.onEvent(events | release(&c.held))
+			c.onEvent(events | takeHeld(&c.held))
 			l.charge(payer)
 		}
 	case kindUpstream:
 		if u := l.upstreams.at(place, generation); u != nil && !l.hold(u.server, &u.held, at, events) {
 			payer := u.server
-			u.onEvent(events | release(&u.held))
+			u.onEvent(events | takeHeld(&u.held))
 			l.charge(payer)
 		}
 	default:
 		if c := l.conns.at(place, generation); c != nil && !l.hold(c.payer(), &c.held[kind], at, events) {
 			payer := c.payer()
-			c.onEvent(kind, events|release(&c.held[kind]))
+			c.onEvent(kind, events|takeHeld(&c.held[kind]))
 			l.charge(payer)
 		}
 	}

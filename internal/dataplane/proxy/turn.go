@@ -3,14 +3,16 @@ package proxy
 import "time"
 
 const (
-	// turnNs is what one load balancer may use of a round of a loop, in nanoseconds, before the others have their turn. A request takes
-	// some five rounds: that is how often it waits for a neighbour that keeps the loop busy.
+	// turnNs is how long, in nanoseconds, a loop works for one load balancer in each round. A
+	// request takes some five rounds: that is how often it waits for a busy neighbour.
 	turnNs = 500_000
-	// timersPerRound is how many deadlines a loop meets in one round: many connections that were opened together end together.
+	// timersPerRound is how many timers fire in one round: connections that were opened together
+	// time out together.
 	timersPerRound = 256
 )
 
-// turn is what a load balancer has in one loop: what it has used of this round, and what waits for the next one.
+// turn is what a load balancer has in one loop: what it has used of this round, and what waits for
+// the next one.
 type turn struct {
 	round  uint64
 	usedNs int64
@@ -66,16 +68,22 @@ func (l *loop) hasHadTurn(s *Server) bool {
 
 // charge counts the time since the last call, or since the round began, as used by a load balancer.
 func (l *loop) charge(s *Server) {
-	now := int64(time.Since(processStart))
 	t := &s.turns[l.index]
 	if t.round != l.round {
 		t.round, t.usedNs = l.round, 0
 	}
-	t.usedNs += now - l.chargedNs
-	l.chargedNs = now
+	t.usedNs += l.chargeNobody()
 }
 
-// hold keeps events for the next round when their load balancer has had its turn. held is where they are kept.
+// chargeNobody returns the time since the last charge, so that the next one does not count it.
+func (l *loop) chargeNobody() (ns int64) {
+	last := l.chargedNs
+	l.chargedNs = int64(time.Since(processStart))
+	return l.chargedNs - last
+}
+
+// hold keeps events for the next round when their load balancer has had its turn. They are added to
+// held.
 func (l *loop) hold(s *Server, held *uint32, at later, events uint32) bool {
 	if !l.hasHadTurn(s) {
 		return false
@@ -87,8 +95,8 @@ func (l *loop) hold(s *Server, held *uint32, at later, events uint32) bool {
 	return true
 }
 
-// release takes events out that were held.
-func release(held *uint32) (events uint32) {
+// takeHeld takes out the events that were held.
+func takeHeld(held *uint32) (events uint32) {
 	events, *held = *held, 0
 	return events
 }
@@ -116,7 +124,8 @@ func (l *loop) deliverHeld() {
 	}
 }
 
-// goOn continues what had more to do than one turn allows. What has more to do again waits for the next round.
+// goOn continues what had more to do than one turn allows. What has more to do again waits for the
+// next round.
 func (l *loop) goOn() {
 	busy := l.busy
 	l.busy = l.spareBusy[:0]

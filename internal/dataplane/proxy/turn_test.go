@@ -45,7 +45,7 @@ func TestLoadBalancersTakeTurns(t *testing.T) {
 	if !l.hold(busy, &held, later{}, 1) || !l.hold(busy, &held, later{}, 2) || l.hold(other, &held, later{}, 4) {
 		t.Error("events are not held where the turn is over, or held where it is not")
 	}
-	if n := busy.turns[0].held.len(); n != 1 || release(&held) != 3 || held != 0 {
+	if n := busy.turns[0].held.len(); n != 1 || takeHeld(&held) != 3 || held != 0 {
 		t.Errorf("two events of one connection are held as %d", n)
 	}
 	nextRound()
